@@ -1,0 +1,5 @@
+"""`python -m fedrun` is the same program as `fedrun`."""
+
+from fedrun.cli.app import main
+
+main()

@@ -1,0 +1,46 @@
+"""What the commands share: the list of overrides, and the config taken out of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedrun.cli.completion import complete
+from fedrun.core.option import ConfigError
+
+if TYPE_CHECKING:
+    from fedrun.experiment.compose import Composed
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="config=NAME or config=FILE.yaml, group=choice, key=value; Tab completes them.",
+        autocompletion=complete,
+        show_default=False,
+    ),
+]
+
+
+def compose_arguments(arguments: list[str] | None) -> Composed:
+    """The config that a command line asks for."""
+    from fedrun.experiment.compose import compose
+
+    config, overrides = split(arguments or [])
+    return compose(config, overrides)
+
+
+def split(arguments: list[str]) -> tuple[str, list[str]]:
+    """`config=` may be given once; what remains are Hydra overrides.
+
+    >>> split(["rounds=2", "config=example/clinics"])
+    ('example/clinics', ['rounds=2'])
+    """
+    named = [word.removeprefix("config=") for word in arguments if word.startswith("config=")]
+    if len(named) > 1:
+        raise ConfigError(f"config= is given {len(named)} times ({', '.join(named)}); give it once")
+    if named == [""]:
+        raise ConfigError("config= names nothing; write config=NAME or config=FILE.yaml")
+    rest = [word for word in arguments if not word.startswith("config=")]
+    return (named[0] if named else "train"), rest

@@ -1,0 +1,37 @@
+"""`fedrun train --dry-run`: everything is built and checked, nothing is trained or written."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from fedrun.experiment.build import build
+from fedrun.experiment.compose import Composed
+from fedrun.experiment.loop import check_stop
+from fedrun.experiment.place import run_path
+
+
+def dry_run(composed: Composed) -> None:
+    """Say in a few lines what would run."""
+    experiment = build(composed.values)
+    check_stop(experiment)
+    federation, settings = experiment.federation, experiment.settings
+    dataset, sizes = experiment.dataset, federation.held.sizes
+    parameters = sum(p.numel() for p in experiment.task.module.parameters())
+    steps = sum(federation.work.num_steps(int(n)) for n in sizes) / len(sizes)
+    chosen = "  ".join(f"{group}={name}" for group, name in composed.choices.items())
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{chosen}\n")
+    console.print(
+        f"data       {len(dataset.train):,} training and {len(dataset.test):,} test examples"
+    )
+    console.print(
+        f"partition  {experiment.partition.rule}, {len(sizes):,} clients of "
+        f"{sizes.min():,} to {sizes.max():,} examples"
+    )
+    console.print(f"model      {parameters:,} parameters")
+    console.print(
+        f"training   {settings.rounds:,} rounds of {federation.cohort_size:,} clients, "
+        f"{steps:,.0f} steps each on average"
+    )
+    console.print(f"run        {run_path(composed)}")
+    console.print("\nEverything checks out; nothing was trained or written.")

@@ -1,0 +1,18 @@
+"""`fedrun partition`: who holds what."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from fedrun.cli.app import told
+from fedrun.cli.arguments import Overrides, compose_arguments
+
+
+def partition(overrides: Overrides = None) -> None:
+    """Show who would hold what: a table, a picture of labels by clients, the hash; train nothing."""
+    with told():
+        from fedrun.cli.partition_view import show
+        from fedrun.experiment.build import hold
+
+        held = hold(compose_arguments(overrides).values)
+        show(Console(highlight=False), held.dataset, held.partition, held.settings.seed)

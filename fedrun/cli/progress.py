@@ -1,0 +1,189 @@
+"""What a run looks like while it runs, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from fedrun.cli.theme import COLUMNS, THEME, duration, figure, name_of, sparkline
+from fedrun.experiment.build import Experiment
+from fedrun.experiment.loop import Event
+
+
+class Watching:
+    """Sees a run go by, and remembers what the closing words need."""
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self.rounds_done = 0
+
+    def started(self, path: Path, experiment: Experiment, history: Sequence[Any]) -> None:
+        self.path = path
+        self.rounds = experiment.settings.rounds
+        self.history: list[Mapping[str, float]] = list(history)
+        self.began, self.first = monotonic(), len(history)
+        self.begin(experiment)
+
+    def begin(self, experiment: Experiment) -> None:
+        pass
+
+    def round(self, event: Event) -> None:
+        self.history.append(event.metrics)
+        self.rounds_done += 1
+        self.show(event)
+
+    def show(self, event: Event) -> None:
+        pass
+
+    def remaining(self) -> float:
+        """Seconds until the last round at the pace of this process so far."""
+        done = len(self.history)
+        return (monotonic() - self.began) / max(done - self.first, 1) * (self.rounds - done)
+
+
+class Lines(Watching):
+    """One plain line a round, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def begin(self, experiment: Experiment) -> None:
+        self.console.print(heading(experiment), soft_wrap=True)
+
+    def show(self, event: Event) -> None:
+        parts = [f"round {event.state.round}/{self.rounds}"]
+        parts += [
+            f"{name} {figure(event.metrics[name])}" for name in COLUMNS if name in event.metrics
+        ]
+        parts.append(f"{event.metrics['time/round_seconds']:.2f} s")
+        self.console.print("  ".join(parts), soft_wrap=True)
+
+
+class Screen(Watching):
+    """A few lines that renew themselves: progress, figures, a sparkline, the time left."""
+
+    def __init__(self, live: Live) -> None:
+        super().__init__()
+        self.live = live
+
+    def begin(self, experiment: Experiment) -> None:
+        self.title = heading(experiment)
+        self.live.start()
+        self.draw()
+
+    def show(self, event: Event) -> None:
+        last = len(self.history) == self.rounds or event.stopped
+        if last or monotonic() - self.drawn > 0.1:  # drawing must not slow short rounds down
+            self.draw()
+
+    def draw(self) -> None:
+        self.live.update(self.picture(), refresh=True)
+        self.drawn = monotonic()
+
+    def picture(self) -> Group:
+        done = len(self.history)
+        bar = Table.grid(padding=(0, 1))
+        left = f"{duration(self.remaining())} left" if done > self.first else ""
+        bar.add_row(
+            f"round {done}/{self.rounds}",
+            ProgressBar(total=max(self.rounds, 1), completed=done, width=30),
+            f"[muted]{duration(monotonic() - self.began)}  {left}[/]",
+        )
+        table = Table.grid(padding=(0, 2))
+        for name in COLUMNS:
+            values = [line[name] for line in self.history if name in line]
+            if values:
+                table.add_row(f"[key]{name_of(name)}[/]", figure(values[-1]), sparkline(values))
+        return Group(Text(self.title), bar, table)
+
+
+@contextmanager
+def observer(quiet: bool) -> Iterator[Watching]:
+    """The view that fits: a live one on a terminal, lines in a pipe, none when quiet."""
+    console = Console(theme=THEME, highlight=False)
+    if quiet:
+        yield Watching()
+    elif console.is_terminal:
+        live = Live(console=console, auto_refresh=False)  # no thread of its own beside the workers
+        watching = Screen(live)
+        try:
+            yield watching
+        except KeyboardInterrupt:
+            live.stop()
+            say_how_to_resume(watching)
+            raise
+        finally:
+            live.stop()
+    else:
+        lines = Lines(console)
+        try:
+            yield lines
+        except KeyboardInterrupt:
+            say_how_to_resume(lines)
+            raise
+
+
+def heading(experiment: Experiment) -> str:
+    federation = experiment.federation
+    return (
+        f"{experiment.dataset.name}: {len(federation.held):,} clients "
+        f"({federation.cohort_size:,} a round), {experiment.partition.rule}, "
+        f"{len(experiment.dataset.train):,} examples"
+    )
+
+
+def say_how_to_resume(watching: Watching) -> None:
+    if watching.path is not None:
+        where = shlex.quote(str(watching.path))
+        print(
+            f"\nSaved after round {len(watching.history)}. Go on with: fedrun resume {where}",
+            file=sys.stderr,
+        )
+
+
+def closing(path: Path, watching: Watching, quiet: bool) -> None:
+    """The run's figures, where it lies, and what to do next."""
+    if quiet:
+        print(path)
+        return
+    console = Console(theme=THEME, highlight=False)
+    summary = json.loads((path / "summary.json").read_text())
+    if watching.path is None:
+        console.print("This run is finished already; nothing was trained again.")
+    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
+    for column, justify in (
+        ("", "left"),
+        ("last round", "right"),
+        ("best", "right"),
+        ("in round", "right"),
+    ):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for name, value in summary["final"].items():
+        if name.startswith(("test/", "client/")) or name in ("train/loss", "train/accuracy"):
+            best = summary["best"].get(name)
+            row = (figure(best["value"]), str(best["round"])) if best else ("", "")
+            table.add_row(name_of(name), figure(value), *row)
+    console.print(table)
+    sent = summary["comm/up_bytes"] + summary["comm/down_bytes"]
+    console.print(
+        f"\n{summary['rounds']} rounds ({summary['stopped']}) in {duration(summary['time/seconds'])}, "
+        f"{summary['time/examples_per_second']:,.0f} examples/s, {sent / 1e6:,.1f} MB sent",
+        soft_wrap=True,
+    )
+    where = shlex.quote(str(path))
+    console.print(f"\nrun      {path}", soft_wrap=True)
+    console.print(f"score    fedrun evaluate {where}", soft_wrap=True)
+    console.print(f"longer   fedrun resume {where} rounds={summary['rounds'] + 20}", soft_wrap=True)

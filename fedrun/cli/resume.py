@@ -1,0 +1,32 @@
+"""`fedrun resume`: go on with a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedrun.cli.app import told
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="rounds=N extends; engine.workers=N.", show_default=False
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the run's path only.")
+    ] = False,
+) -> None:
+    """Go on from the last checkpoint, to the same bytes as if nothing had happened."""
+    with told():
+        from fedrun.cli.progress import closing, observer
+        from fedrun.experiment import run as runs
+
+        with observer(quiet) as watching:
+            path = runs.resume(run, overrides or [], watching)
+        closing(path, watching, quiet)

@@ -1,0 +1,28 @@
+"""`fedrun show`: the config that `train` would run."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.syntax import Syntax
+
+from fedrun.cli.app import told
+from fedrun.cli.arguments import Overrides, compose_arguments
+
+
+def show(overrides: Overrides = None) -> None:
+    """Print the resolved, checked config; run nothing."""
+    with told():
+        from fedrun.experiment.bind import bind_all
+        from fedrun.experiment.compose import dump
+        from fedrun.experiment.settings import read_settings
+
+        composed = compose_arguments(overrides)
+        read_settings(composed.values)
+        bind_all({group: composed.values[group] for group in composed.choices})
+        text = dump(composed.values)
+        if sys.stdout.isatty():
+            Console().print(Syntax(text, "yaml", background_color="default"))
+        else:
+            sys.stdout.write(text)

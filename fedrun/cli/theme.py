@@ -1,0 +1,57 @@
+"""How figures, names and times look: colours and formats in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.theme import Theme
+
+THEME = Theme({"key": "cyan", "muted": "dim", "good": "green", "bad": "red"})
+
+COLUMNS = (
+    "train/loss",
+    "train/accuracy",
+    "test/loss",
+    "test/accuracy",
+    "test/r2",
+    "client/accuracy_mean",
+    "client/accuracy_worst10",
+)
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def figure(value: float) -> str:
+    """Four decimals; short powers of ten where those would say nothing."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
+
+
+def name_of(metric: str) -> str:
+    return {
+        "client/accuracy_mean": "client mean accuracy",
+        "client/accuracy_worst10": "client worst 10 %",
+        "client/loss_mean": "client mean loss",
+        "client/loss_worst10": "client worst 10 % loss",
+    }.get(metric, metric.replace("/", " "))
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60)} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def sparkline(values: Sequence[float], width: int = 30) -> str:
+    """The course of a figure in one line of block characters, its newest value at the right.
+
+    >>> sparkline([0, 1, 2, 7])
+    '▁▂▃█'
+    """
+    if len(values) > width:  # the last value of each of `width` equal stretches
+        values = [values[(index + 1) * len(values) // width - 1] for index in range(width)]
+    low, high = min(values), max(values)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((value - low) * scale)] for value in values)

@@ -1,0 +1,41 @@
+"""`fedrun train`: one run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fedrun.cli.app import told
+from fedrun.cli.arguments import Overrides, compose_arguments
+
+
+def train(
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, load the data, train nothing.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the run's path only.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where this very run was left unfinished.")
+    ] = False,
+) -> None:
+    """Train a federation and write its run directory.
+
+    A finished run of the same config is found again, never overwritten.
+    """
+    with told():
+        composed = compose_arguments(overrides)
+        if dry_run:
+            from fedrun.cli.dry_run import dry_run as check
+
+            check(composed)
+            return
+        from fedrun.cli.progress import closing, observer
+        from fedrun.experiment import run
+
+        with observer(quiet) as watching:
+            path = run.train(composed, watching, resume_unfinished=resume)
+        closing(path, watching, quiet)

@@ -1,0 +1,95 @@
+"""What is measured of a model, and how each figure is defined.
+
+Every figure is a mean over rows or over clients of numbers measured per row, so one pass over the test
+set serves the global figures and every client's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import torch
+
+from fedrun.core.dataset import Array
+from fedrun.core.partition import Ragged
+from fedrun.core.task import Examples, Task
+from fedrun.core.tree import Tree
+
+BATCH = 500  # rows scored at once: bounds the memory of a convolutional network's activations
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per row: loss float64 [N]; prediction int64 [N], or float64 [N, outputs] for regression;
+    y likewise; correct float64 [N] (all 0 for regression)."""
+
+    loss: Array
+    prediction: Array
+    y: Array
+    correct: Array
+
+
+def score(task: Task, params: Tree, examples: Examples) -> Scores:
+    """One pass of the model over all rows, in evaluation mode."""
+    module = task.load(params).eval()
+    parts = []
+    with torch.no_grad():
+        for x, y in zip(examples.x.split(BATCH), examples.y.split(BATCH), strict=True):
+            outputs = module(x)
+            parts.append((task.loss(outputs, y), task.predict(outputs), task.correct(outputs, y)))
+    loss, prediction, correct = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
+    return Scores(
+        loss.double().numpy(),
+        (prediction if task.has_accuracy else prediction.double()).numpy(),
+        examples.y.cpu().numpy(),
+        correct.double().numpy(),
+    )
+
+
+def global_figures(task: Task, scores: Scores, prefix: str = "test") -> dict[str, float]:
+    """`loss`, and `accuracy`, or `mae` and `r2` for regression, over all rows.
+
+    r2 is 1 - sum of squared errors / sum of squared distances from the mean target.
+    """
+    figures = {f"{prefix}/loss": float(scores.loss.mean())}
+    if task.has_accuracy:
+        figures[f"{prefix}/accuracy"] = float(scores.correct.mean())
+        return figures
+    error = scores.prediction - scores.y
+    spread = np.square(scores.y - scores.y.mean(0, dtype=np.float64)).sum()
+    figures[f"{prefix}/mae"] = float(np.abs(error).mean())
+    figures[f"{prefix}/r2"] = float(1 - np.square(error).sum() / spread) if spread else 0.0
+    return figures
+
+
+def client_figures(task: Task, scores: Scores, shares: Ragged) -> dict[str, float]:
+    """The mean over clients of each client's own figure, and the mean over its worst tenth.
+
+    The figure is accuracy, or the loss for regression, on the client's share of the test set; clients
+    without a test row are left out; the worst tenth has at least one client.
+    """
+    name = "accuracy" if task.has_accuracy else "loss"
+    values = per_client_mean(scores.correct if task.has_accuracy else scores.loss, shares)
+    values = np.sort(values[~np.isnan(values)])
+    if not len(values):
+        return {}
+    worst = values if task.has_accuracy else values[::-1]
+    tenth = worst[: ceil(len(worst) / 10)]
+    return {
+        f"client/{name}_mean": float(values.mean()),
+        f"client/{name}_worst10": float(tenth.mean()),
+    }
+
+
+def per_client_mean(values: Array, shares: Ragged) -> Array:
+    """float64 [clients]: the mean of a per-row figure over each client's rows; NaN without rows."""
+    sums = np.bincount(shares.owner, weights=values[shares.rows], minlength=len(shares))
+    with np.errstate(invalid="ignore"):
+        return sums / shares.sizes
+
+
+def is_better(metric: str) -> int:
+    """+1 where more of this metric is better, -1 where less is."""
+    return -1 if metric.rsplit("/", 1)[-1].startswith(("loss", "mae", "epsilon")) else 1

@@ -1,0 +1,61 @@
+"""How a learning rate changes from round to round; within a round it is constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Literal
+
+from fedrun.core.option import ConfigError
+
+Kind = Literal["constant", "exponential", "step", "inverse_sqrt", "cosine"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate of round t = 0, 1, ...:
+
+    constant     lr
+    exponential  lr * decay^t
+    step         lr * decay^floor(t / every)
+    inverse_sqrt lr / sqrt(1 + t)
+    cosine       lr * (1 + cos(pi t / rounds)) / 2
+    """
+
+    lr: float
+    kind: Kind = "constant"
+    decay: float = 1.0
+    every: int = 1
+    rounds: int = 1
+
+    def __call__(self, t: int) -> float:
+        if self.kind == "exponential":
+            return self.lr * self.decay**t
+        if self.kind == "step":
+            return self.lr * self.decay ** (t // self.every)
+        if self.kind == "inverse_sqrt":
+            return float(self.lr / (1 + t) ** 0.5)
+        if self.kind == "cosine":
+            return self.lr * (1 + cos(pi * t / max(self.rounds, 1))) / 2
+        return self.lr
+
+
+def lr_schedule(
+    group: str, lr: float, kind: Kind, decay: float, every: int, rounds: int
+) -> Schedule:
+    """A `Schedule` whose options all have an effect, or a `ConfigError` naming the one that has none."""
+    if decay != 1.0 and kind not in ("exponential", "step"):
+        raise ConfigError(
+            f"{group}.decay={decay:g} has no effect with {group}.schedule={kind}; "
+            f"take {group}.schedule=exponential or step"
+        )
+    if decay == 1.0 and kind in ("exponential", "step"):
+        raise ConfigError(
+            f"{group}.schedule={kind} changes nothing while {group}.decay=1; give a decay below 1"
+        )
+    if every != 1 and kind != "step":
+        raise ConfigError(
+            f"{group}.decay_every={every} has no effect with {group}.schedule={kind}; "
+            f"take {group}.schedule=step"
+        )
+    return Schedule(lr, kind, decay, every, rounds)

@@ -1,0 +1,68 @@
+"""Arrays of an npz file as a data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fedrun.core.dataset import Array, Dataset, Split
+from fedrun.core.option import ConfigError
+from fedrun.data._half import drawn_halves, given_halves, refuse_split_options
+from fedrun.data._npz import read_npz
+from fedrun.data._scale import standardize
+from fedrun.data._target import Task, owners, target_spec
+
+
+def npz_table(
+    path: Path,
+    *,
+    task: Task,
+    test_fraction: float,
+    split_seed: int,
+    normalize: Literal["train", "none"],
+) -> Dataset:
+    arrays = read_npz(path)
+    own_test = "x_test" in arrays
+    x, y = _joined(path, arrays, "x"), _joined(path, arrays, "y")
+    is_test = np.arange(len(x)) >= len(arrays["x"])
+    if own_test:
+        refuse_split_options(f"{path} (x_test)", test_fraction, split_seed)
+    spec, y = target_spec(f"{path}: y", y, task)
+    owner, names = None, ()
+    if "client" in arrays:
+        ids = [str(identity) for identity in _joined(path, arrays, "client").tolist()]
+        owner, names = owners(ids)
+    if own_test:
+        train, test = given_halves(spec, y, is_test)
+    else:
+        train, test = drawn_halves(spec, y, owner, test_fraction, split_seed)
+    if normalize == "train":
+        x_train, x_test = standardize(x[train], x[test])
+    else:
+        x_train, x_test = x[train].astype(np.float32), x[test].astype(np.float32)
+    # A test set may come without owners; then its rows are dealt out by the partition.
+    test_owner = None if owner is None or len(owner) < len(x) else owner[test]
+    return Dataset(
+        name="table",
+        spec=replace(spec, input_shape=x_train.shape[1:]),
+        train=Split(x_train, y[train], None if owner is None else owner[train]),
+        test=Split(x_test, y[test], test_owner),
+        client_names=names,
+        source=str(path),
+    )
+
+
+def _joined(path: Path, arrays: dict[str, Array], name: str) -> Array:
+    """Training and test part of one array, one below the other."""
+    parts = [arrays[key] for key in (name, f"{name}_test") if key in arrays]
+    text = [part.dtype.kind == "U" for part in parts]
+    if any(text) != all(text) or any(part.ndim != parts[0].ndim for part in parts):
+        raise ConfigError(f"{path}: {name} and {name}_test must hold the same kind of thing")
+    if parts[-1].shape[1:] != parts[0].shape[1:]:
+        raise ConfigError(
+            f"{path}: {name} has shape {parts[0].shape}, {name}_test {parts[-1].shape}"
+        )
+    return np.concatenate(parts)

@@ -1,0 +1,78 @@
+"""What a target is (classes, two classes or a number), and names as numbers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from fedrun.core.dataset import Array, Spec
+from fedrun.core.option import ConfigError
+from fedrun.data._number import canonical
+
+Task = Literal["auto", "classes", "binary", "number"]
+AUTO_CLASSES = 20
+MAX_CLASSES = 1000
+
+
+def target_spec(key: str, values: Array, task: Task) -> tuple[Spec, Array]:
+    """The task (its input shape still open) and int64 [N] labels or float32 [N, outputs].
+
+    values: [N] text or numbers, [N, outputs] numbers; `auto` takes text, and at most 20 different
+    whole numbers, as classes.
+    """
+    text = values.dtype.kind == "U"
+    different = np.unique(values)
+    if len(different) < 2:
+        raise ConfigError(f"{key} is {different[0]} in every row; there is nothing to learn")
+    if task == "auto":
+        task = _guess(values, different)
+    if task == "number":
+        if text:
+            raise ConfigError(
+                f"{key} holds text such as {str(values.flat[0])!r}; data.task=number needs numbers,"
+                " data.task=classes takes text"
+            )
+        return _number(key, values)
+    if values.ndim != 1:
+        raise ConfigError(
+            f"{key} has shape {values.shape}; data.task={task} needs one label per row"
+        )
+    if task == "binary" and len(different) != 2:
+        raise ConfigError(
+            f"{key} has {len(different)} different values; data.task=binary needs exactly 2"
+        )
+    if len(different) > MAX_CLASSES:
+        raise ConfigError(
+            f"{key} has {len(different):,} different values, at most {MAX_CLASSES:,} classes are"
+            " accepted; data.task=number is for targets that are numbers"
+        )
+    names = tuple(str(name) for name in different) if text else canonical(different)
+    outputs = 1 if task == "binary" else len(names)
+    labels = np.searchsorted(different, values).astype(np.int64)
+    return Spec((), outputs, task, names), labels
+
+
+def _guess(values: Array, different: Array) -> Literal["classes", "binary", "number"]:
+    if values.dtype.kind != "U":
+        whole = bool((different == np.floor(different)).all())
+        if values.ndim != 1 or not whole or len(different) > AUTO_CLASSES:
+            return "number"
+    return "binary" if len(different) == 2 else "classes"
+
+
+def _number(key: str, values: Array) -> tuple[Spec, Array]:
+    with np.errstate(over="ignore"):  # becomes inf, which is refused by name
+        target = values.astype(np.float32).reshape(len(values), -1)
+    if not np.isfinite(target).all():
+        raise ConfigError(f"{key} holds a number that is not finite in float32")
+    return Spec((), target.shape[1], "number"), target
+
+
+def owners(ids: list[str]) -> tuple[Array, tuple[str, ...]]:
+    """int64 [N] client numbers and their names, in numeric order if all are whole numbers."""
+    names = set(ids)
+    plain = all(name.isascii() and name.isdecimal() for name in names)
+    order = sorted(names, key=lambda name: (int(name), name) if plain else (0, name))
+    position = {name: k for k, name in enumerate(order)}
+    return np.array([position[name] for name in ids], np.int64), tuple(order)

@@ -1,0 +1,27 @@
+"""Wisconsin diagnostic breast cancer (Street, Wolberg, Mangasarian 1993), inside scikit-learn."""
+
+from __future__ import annotations
+
+from fedrun.core.dataset import Dataset
+from fedrun.data._bundled import bundled_table
+from fedrun.data._split import OpenFraction
+
+
+def breast_cancer(*, test_fraction: OpenFraction = 0.2, split_seed: int = 0) -> Dataset:
+    """569 tumours, 30 z-scored measurements: malignant (0) or benign (1); needs no file.
+
+    test_fraction: share of the rows held out as the test set (above 0 and below 1).
+    split_seed: draws which rows these are; stratified by class and apart from the run's seed.
+    """
+    from sklearn.datasets import load_breast_cancer  # noqa: PLC0415
+
+    x, y = load_breast_cancer(return_X_y=True)
+    classes = ("malignant", "benign")
+    return bundled_table(
+        "breast_cancer",
+        x,
+        y,
+        classes=classes,
+        test_fraction=test_fraction,
+        split_seed=split_seed,
+    )

@@ -1,0 +1,41 @@
+"""Diabetes progression (Efron, Hastie, Johnstone and Tibshirani 2004), inside scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedrun.core.dataset import Dataset, Spec, Split
+from fedrun.data._bundled import bundled_source
+from fedrun.data._scale import standardize
+from fedrun.data._split import OpenFraction, stratified
+
+
+def diabetes(
+    *,
+    standardize_target: bool = True,
+    test_fraction: OpenFraction = 0.2,
+    split_seed: int = 0,
+) -> Dataset:
+    """442 patients, 10 z-scored measurements, disease progression after a year (a number).
+
+    standardize_target: z-score the target too, with the training rows' mean and sd; false keeps its
+        own units (25 to 346).
+    test_fraction: share of the rows held out as the test set (above 0 and below 1).
+    split_seed: draws which rows these are; apart from the run's seed.
+    """
+    from sklearn.datasets import load_diabetes  # noqa: PLC0415
+
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    train, test = stratified(np.zeros(len(y), np.int64), test_fraction, split_seed)
+    x_train, x_test = standardize(x[train], x[test])
+    target = y.reshape(-1, 1)
+    y_train, y_test = target[train].astype(np.float32), target[test].astype(np.float32)
+    if standardize_target:
+        y_train, y_test = standardize(target[train], target[test])
+    return Dataset(
+        name="diabetes",
+        spec=Spec(input_shape=(10,), outputs=1, kind="number"),
+        train=Split(x_train, y_train),
+        test=Split(x_test, y_test),
+        source=bundled_source("diabetes"),
+    )

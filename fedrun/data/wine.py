@@ -1,0 +1,27 @@
+"""Wine recognition (Aeberhard and Forina 1992): three growers' wines, inside scikit-learn."""
+
+from __future__ import annotations
+
+from fedrun.core.dataset import Dataset
+from fedrun.data._bundled import bundled_table
+from fedrun.data._split import OpenFraction
+
+
+def wine(*, test_fraction: OpenFraction = 0.2, split_seed: int = 0) -> Dataset:
+    """178 wines of three growers, 13 z-scored chemical measurements; needs no file.
+
+    test_fraction: share of the rows held out as the test set (above 0 and below 1).
+    split_seed: draws which rows these are; stratified by class and apart from the run's seed.
+    """
+    from sklearn.datasets import load_wine  # noqa: PLC0415
+
+    x, y = load_wine(return_X_y=True)
+    classes = ("class_0", "class_1", "class_2")
+    return bundled_table(
+        "wine",
+        x,
+        y,
+        classes=classes,
+        test_fraction=test_fraction,
+        split_seed=split_seed,
+    )

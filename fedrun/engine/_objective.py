@@ -1,0 +1,60 @@
+"""The gradient of the whole local objective, from the gradient of the loss.
+
+g = grad F_k(w) + drift + mu (w - anchor), then scaled down to `clip_norm`. Nothing is changed in place:
+two parameters may have been given the same gradient tensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedrun.core.local import Tensors
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is added to the loss; tensors shaped like the parameters they belong to."""
+
+    drift: Tensors | None
+    anchor: Tensors | None
+    mu: float
+
+    def first(self, count: int) -> Terms:
+        """The first clients of a stack."""
+        drift = self.drift and [leaf[:count] for leaf in self.drift]
+        anchor = self.anchor and [leaf[:count] for leaf in self.anchor]
+        return Terms(drift, anchor, self.mu)
+
+    def gradient(self, grads: Tensors, params: Tensors) -> Tensors:
+        """The gradient of the loss with the other terms' gradients added."""
+        if self.drift is not None:
+            grads = list(torch._foreach_add(grads, self.drift))
+        if self.anchor is not None and self.mu:
+            pull = torch._foreach_sub(params, self.anchor)
+            grads = list(torch._foreach_add(grads, pull, alpha=self.mu))
+        return grads
+
+
+def clipped(grads: Tensors, clip_norm: float) -> Tensors:
+    """One client's gradient, at most this long."""
+    norm = torch.stack(torch._foreach_norm(grads)).norm()
+    return list(torch._foreach_mul(grads, (clip_norm / norm).clamp(max=1.0)))
+
+
+def clipped_each(grads: Tensors, clip_norm: float) -> Tensors:
+    """The gradients of a stack [C, ...], each client's at most this long."""
+    norm = torch.stack([g.flatten(1).norm(dim=1) for g in grads]).norm(dim=0)
+    factor = (clip_norm / norm).clamp(max=1.0)
+    return [g * factor.view(-1, *[1] * (g.ndim - 1)) for g in grads]
+
+
+def as_terms(drift: dict[str, Tensor] | None, anchor: dict[str, Tensor] | None, mu: float) -> Terms:
+    """From trees whose leaves are the parameters, in the parameters' order."""
+    return Terms(
+        None if drift is None else list(drift.values()),
+        None if anchor is None else list(anchor.values()),
+        mu,
+    )

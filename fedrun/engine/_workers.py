@@ -1,0 +1,141 @@
+"""Where chunks are worked on: in this process, or in N processes that share the data.
+
+Workers are forked once, after the data and the model are built and before anything has run on a second
+thread; so they share every tensor without a copy, and nothing has to be serialised but messages and
+results. Where a system cannot fork (Windows; macOS, whose frameworks do not survive it), the same N
+are threads: the same bits, less speed.
+
+Each worker has its own pipe and closes its copies of everybody else's: when the runner is killed, even
+by SIGKILL, every worker reads the end of its pipe and leaves.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+
+from fedrun.core.federation import Done, Job, Map
+from fedrun.core.option import RunError
+from fedrun.core.tree import Tree
+
+Chunk = Callable[[Tree, Job], Done]
+
+
+@contextmanager
+def open_workers(chunk: Chunk, workers: int) -> Iterator[Map]:
+    """A `Map` over this many workers, and their end when the context is left."""
+    if workers == 1:
+        yield lambda message, jobs: (chunk(message, job) for job in jobs)
+    elif sys.platform == "linux":
+        with _processes(chunk, workers) as crew:
+            yield lambda message, jobs: _share_out(crew, message, list(jobs))
+    else:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield lambda message, jobs: pool.map(lambda job: chunk(message, job), jobs)
+
+
+@contextmanager
+def _processes(chunk: Chunk, workers: int) -> Iterator[list[tuple[BaseProcess, Connection]]]:
+    context = multiprocessing.get_context("fork")
+    crew: list[tuple[BaseProcess, Connection]] = []
+    try:
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            inherited = [ours, *(pipe for _, pipe in crew)]
+            process = context.Process(
+                target=_serve, args=(chunk, theirs, inherited, os.getpid()), daemon=True
+            )
+            with warnings.catch_warnings():
+                # Python 3.12 warns of fork beside threads; numpy's BLAS keeps idle ones, which are safe.
+                warnings.filterwarnings("ignore", "This process", DeprecationWarning)
+                process.start()
+            theirs.close()
+            crew.append((process, ours))
+        yield crew
+    finally:
+        for process, pipe in crew:
+            pipe.close()
+            process.terminate()
+        for process, _ in crew:
+            process.join()
+
+
+def _serve(chunk: Chunk, pipe: Connection, inherited: list[Connection], parent: int) -> None:
+    # Ctrl-C reaches the whole process group; only the runner decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for other in inherited:
+        other.close()
+    torch.set_num_threads(1)
+    message = Tree()
+    while os.getppid() == parent:
+        try:
+            kind, payload = pipe.recv()
+            if kind == "message":
+                message = payload
+                continue
+            index, job = payload
+            result: Any
+            try:
+                result = chunk(message, job)
+            except Exception as error:  # told to the runner, which raises it there
+                result = error
+            pipe.send((index, result))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _share_out(
+    crew: list[tuple[BaseProcess, Connection]], message: Tree, jobs: list[Job]
+) -> Iterable[Done]:
+    """Results in the order of the jobs; whoever is free takes the next one."""
+    results: dict[int, Done] = {}
+    waiting = iter(enumerate(jobs))
+    busy: dict[Connection, BaseProcess] = {}
+
+    def hand_out(process: BaseProcess, pipe: Connection) -> None:
+        busy.pop(pipe, None)
+        item = next(waiting, None)
+        if item is not None:
+            pipe.send(("job", item))
+            busy[pipe] = process
+
+    try:
+        for process, pipe in crew[: len(jobs)]:
+            pipe.send(("message", message))
+            hand_out(process, pipe)
+        while busy:
+            for pipe in wait(list(busy)):
+                assert isinstance(pipe, Connection)
+                index, result = pipe.recv()
+                if isinstance(result, Exception):
+                    raise result
+                results[index] = result
+                hand_out(busy[pipe], pipe)
+    except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+        raise _lost(crew) from error
+    return [results[index] for index in range(len(jobs))]
+
+
+def _lost(crew: list[tuple[BaseProcess, Connection]]) -> RunError:
+    for process, _ in crew:
+        process.join(timeout=1.0)
+        if process.exitcode is not None:
+            code = process.exitcode
+            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+            return RunError(
+                f"a worker process ended ({how}); if memory ran out, take fewer engine.workers "
+                f"or a smaller engine.chunk"
+            )
+    return RunError("a worker process closed its pipe")

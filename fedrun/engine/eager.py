@@ -1,0 +1,107 @@
+"""One client at a time, any model, plain autograd: the reference that every other engine is checked
+against."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from fedrun.core.algorithm import Solve, Trained
+from fedrun.core.federation import Engine
+from fedrun.core.local import Local
+from fedrun.core.option import Count, Size
+from fedrun.core.plan import ChunkPlan, ClientPlan
+from fedrun.core.random import torch_seed
+from fedrun.core.task import Examples, Task
+from fedrun.core.tree import Tree, row
+from fedrun.engine._objective import Terms, as_terms, clipped
+from fedrun.engine._workers import open_workers
+
+
+def eager(
+    task: Task, examples: Examples, local: Local, seed: int, *, workers: Count = 1, chunk: Size = 0
+) -> Engine:
+    """Train the clients one after the other with PyTorch's autograd; works for every model.
+
+    workers: processes that train clients side by side, one thread each; results do not depend on it.
+    chunk: clients per unit of work; 0 cuts the cohort into about 16 parts of at most 16 clients.
+    """
+    draws = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in task.module.modules())
+
+    def solver(plan: ChunkPlan) -> Solve:
+        def solve(
+            start: Tree, *, drift: Tree | None = None, anchor: Tree | None = None, mu: float = 0.0
+        ) -> Trained:
+            lr = local.lr(plan.round - 1)
+            params_C = start.map(torch.empty_like)
+            sums = torch.zeros(len(plan.clients), 3, dtype=torch.float64)
+            for index, client in enumerate(plan.clients):
+                terms = as_terms(drift and row(drift, index), anchor and row(anchor, index), mu)
+                module = task.load(row(start, index))
+                with torch.random.fork_rng(devices=[], enabled=draws):
+                    if draws:
+                        torch.manual_seed(torch_seed(seed, "layer", plan.round, client.client))
+                    sums[index] = train(task, module, examples, local, client, terms, lr)
+                for name, parameter in module.named_parameters():
+                    params_C[name][index] = parameter.detach()
+            steps = [client.steps for client in plan.clients]
+            return trained(local, lr, params_C, steps, sums)
+
+        return solve
+
+    return Engine(
+        solver=solver,
+        chunk_size=lambda cohort: chunk or min(16, -(-cohort // 16)),
+        open=lambda work: open_workers(work, workers),
+    )
+
+
+def train(
+    task: Task,
+    module: nn.Module,
+    examples: Examples,
+    local: Local,
+    plan: ClientPlan,
+    terms: Terms,
+    lr: float,
+) -> torch.Tensor:
+    """Train the module in place; float64 [3]: sums of loss, right answers and examples."""
+    params = list(module.parameters())
+    state = local.init([p.detach() for p in params])
+    rows = torch.from_numpy(plan.rows).to(examples.y.device)
+    bounds = plan.bounds.tolist()
+    loss_sum = torch.zeros((), dtype=torch.float64)
+    correct_sum = torch.zeros((), dtype=torch.int64)
+    module.train()
+    for t, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False), start=1):
+        batch = rows[begin:end]
+        y = examples.y.index_select(0, batch)
+        outputs = module(examples.x.index_select(0, batch))
+        losses = task.loss(outputs, y)
+        grads = list(torch.autograd.grad(losses.mean(), params))
+        with torch.no_grad():
+            loss_sum += losses.sum()
+            correct_sum += task.correct(outputs, y).sum()
+            grads = terms.gradient(grads, params)
+            if local.clip_norm is not None:
+                grads = clipped(grads, local.clip_norm)
+            local.step(params, grads, state, t, lr)
+    return torch.stack([loss_sum, correct_sum.double(), torch.tensor(float(bounds[-1])).double()])
+
+
+def trained(
+    local: Local, lr: float, params_C: Tree, steps: list[int], sums: torch.Tensor
+) -> Trained:
+    """What every engine gives back; sums float64 [C, 3] of loss, right answers and examples."""
+    if local.displacement is None:
+        displacement = [float("nan")] * len(steps)
+    else:
+        displacement = [local.displacement(s, lr) for s in steps]
+    return Trained(
+        params=params_C,
+        steps=torch.tensor(steps),
+        displacement=torch.tensor(displacement, dtype=torch.float64),
+        loss=sums[:, 0],
+        correct=sums[:, 1],
+        seen=sums[:, 2],
+    )

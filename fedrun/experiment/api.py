@@ -1,0 +1,79 @@
+"""fedrun from Python: start a run, find its files again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from fedrun.experiment import run as runs
+from fedrun.experiment.build import build
+from fedrun.experiment.compose import compose
+from fedrun.experiment.directory import read_manifest
+from fedrun.experiment.saved import load_model
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory, read when it is asked for something."""
+
+    path: Path
+
+    @property
+    def metrics(self) -> Any:
+        """One row a round: a pandas DataFrame where pandas is installed, else a list of dicts."""
+        return _table(self.path / "metrics.jsonl")
+
+    @property
+    def clients(self) -> Any:
+        """One row per client and round, in the same form as `metrics`."""
+        return _table(self.path / "clients.jsonl")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Final and best figures with how they were measured."""
+        content: dict[str, Any] = json.loads((self.path / "summary.json").read_text())
+        return content
+
+    @property
+    def status(self) -> str:
+        """`running`, `finished`, `interrupted` or `failed`."""
+        return str(read_manifest(self.path)["status"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config as plain values."""
+        return compose(str(self.path / "config.yaml"), []).values
+
+    def model(self) -> nn.Module:
+        """The module with the final weights (of the last checkpoint, where the run is unfinished)."""
+        experiment = build(self.config)
+        params, _ = load_model(self.path, experiment)
+        return experiment.task.load(params).eval()
+
+
+def train(config: str = "train", overrides: Sequence[str] = (), *, resume: bool = False) -> Run:
+    """Run a config by name or path, as `fedrun train` does; a finished run is found again.
+
+    Raises `ConfigError` where the command line would exit with 2, `RunError` where with 1.
+    """
+    composed = compose(config, list(overrides))
+    return Run(runs.train(composed, runs.Nobody(), resume_unfinished=resume))
+
+
+def resume(path: str | Path, overrides: Sequence[str] = ()) -> Run:
+    """Go on with a run from its last checkpoint, as `fedrun resume` does."""
+    return Run(runs.resume(Path(path), list(overrides), runs.Nobody()))
+
+
+def _table(path: Path) -> Any:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    try:
+        import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        return rows
+    return pd.DataFrame(rows)

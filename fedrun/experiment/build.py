@@ -1,0 +1,154 @@
+"""From plain values to a federation that is ready to train. Here the config ends.
+
+Every option of every group is checked before anything is loaded; then data, partition, model, local
+and server optimisers, algorithm, engine and protocol are made, in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from fedrun.core.chain import weigh
+from fedrun.core.dataset import Dataset, Spec
+from fedrun.core.federation import Engine, Federation, Protocol, State, initial_state
+from fedrun.core.option import ConfigError
+from fedrun.core.partition import Partition
+from fedrun.core.random import generator, torch_seed
+from fedrun.core.task import Examples, Task
+from fedrun.experiment.bind import Bound, bind_all
+from fedrun.experiment.settings import Settings, read_settings
+
+GROUPS = ("data", "partition", "model", "local", "server", "algorithm", "engine", "protocol")
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """The first half of a federation: what there is to learn from, and who holds it."""
+
+    settings: Settings
+    bound: Mapping[str, Bound]
+    dataset: Dataset
+    partition: Partition
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that the loop needs; `state` is the one before round 1."""
+
+    settings: Settings
+    dataset: Dataset
+    partition: Partition
+    task: Task
+    test: Examples
+    federation: Federation
+    engine: Engine
+    protocol: Protocol
+    state: State
+
+
+def hold(values: Mapping[str, Any]) -> Holdings:
+    """Check every option, load the data and draw the partition; needs no model."""
+    settings = read_settings(values)
+    bound = bind_all({group: values[group] for group in GROUPS})
+    dataset: Dataset = bound["data"].call()
+    partition: Partition = bound["partition"].call(
+        dataset=dataset,
+        count=settings.clients.count,
+        draw=generator(settings.seed, "partition"),
+    )
+    cohort_size(settings, len(partition))
+    return Holdings(settings, bound, dataset, partition)
+
+
+def build(values: Mapping[str, Any]) -> Experiment:
+    """The whole federation; a `ConfigError` where two choices do not go together."""
+    # One thread per process, set once: parallelism is over clients, and OpenMP threads that fight for
+    # busy cores cost a factor of ten.
+    torch.set_num_threads(1)
+    held = hold(values)
+    settings, bound, dataset, partition = held.settings, held.bound, held.dataset, held.partition
+    device = resolve_device(settings.device, values["engine"].get("workers", 1))
+    module = build_model(bound["model"], dataset.spec, settings.seed).to(device)
+    task = Task(module, dataset.spec)
+    local = bound["local"].call(rounds=settings.rounds)
+    server = bound["server"].call(rounds=settings.rounds)
+    algorithm = bound["algorithm"].call(task=task, local=local, server=server)
+    engine: Engine = bound["engine"].call(
+        task=task, examples=Examples.of(dataset.train, device), local=local, seed=settings.seed
+    )
+    size = cohort_size(settings, len(partition))
+    by_size = settings.clients.sampling == "size"
+    federation = Federation(
+        algorithm=algorithm,
+        chain=[weigh],
+        solver=engine.solver,
+        held=partition.train,
+        work=local.work,
+        seed=settings.seed,
+        cohort_size=size,
+        sampling=partition.train.sizes.astype(float) if by_size else None,
+        chunk_size=engine.chunk_size(size),
+    )
+    return Experiment(
+        settings=settings,
+        dataset=dataset,
+        partition=partition,
+        task=task,
+        test=Examples.of(dataset.test, device),
+        federation=federation,
+        engine=engine,
+        protocol=bound["protocol"].call(federation=federation),
+        state=initial_state(algorithm, task.initial()),
+    )
+
+
+def cohort_size(settings: Settings, num_clients: int) -> int:
+    """Clients of a round: the number asked for, or the fraction rounded, at least 1."""
+    asked = settings.clients.per_round
+    if isinstance(asked, float):
+        return max(1, round(asked * num_clients))
+    if asked > num_clients:
+        raise ConfigError(
+            f"clients.per_round={asked} is more than the {num_clients} clients there are; "
+            f"take at most {num_clients}, or a fraction such as 0.5"
+        )
+    return asked
+
+
+def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:
+    """The module with its first weights, drawn from the seed and nothing else."""
+    # PyTorch's layers draw their first weights from its global generator: lend it one state, and put
+    # the old one back.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(seed, "init"))
+        module: nn.Module = model.call(spec=spec)
+    if any(True for _ in module.buffers()):
+        raise ConfigError(
+            f"model={model.name} keeps buffers (as BatchNorm does), and averaging them is not defined "
+            f"here yet; take GroupNorm or LayerNorm in its place"
+        )
+    with torch.no_grad():
+        shape = tuple(module.eval()(torch.zeros(2, *spec.input_shape)).shape)
+    if shape != (2, spec.outputs):
+        raise ConfigError(
+            f"model={model.name} gives outputs of shape {shape} for two examples; this data set "
+            f"needs (2, {spec.outputs})"
+        )
+    return module
+
+
+def resolve_device(device: str, workers: int) -> torch.device:
+    """`auto` is the GPU where there is one and one worker; asking for a missing GPU is an error."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: PyTorch sees no GPU here; take device=cpu or device=auto")
+    if device == "cuda" and workers > 1:
+        raise ConfigError(
+            f"engine.workers={workers} are processes on CPU cores; device=cuda takes 1"
+        )
+    usable = torch.cuda.is_available() and workers == 1
+    return torch.device("cuda" if device != "cpu" and usable else "cpu")

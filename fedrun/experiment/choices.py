@@ -1,0 +1,100 @@
+"""What there is to choose from: groups, their choices, config names, keys.
+
+Everything here reads text files only, so that Tab and `--help` never wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fedrun.experiment import config_file
+
+PACKAGE = Path(__file__).resolve().parents[1]
+CONTENTS = "train"
+
+
+def folder() -> Path:
+    """The shipped configs: inside the package when installed, beside it in a checkout."""
+    inside = PACKAGE / "configs"
+    return inside if inside.is_dir() else PACKAGE.parent / "configs"
+
+
+def groups() -> tuple[str, ...]:
+    """Every group, in the order of the contents page."""
+    return tuple(defaults())
+
+
+def defaults() -> dict[str, str]:
+    """The choice of each group when nothing else is said."""
+    return _contents(folder())[0]
+
+
+def root_keys() -> tuple[str, ...]:
+    """The keys of the contents page that belong to no group."""
+    return _contents(folder())[1]
+
+
+@lru_cache
+def _contents(configs: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    page = config_file.read(configs / f"{CONTENTS}.yaml")
+    chosen = {
+        group: choice
+        for entry in page.pop("defaults")
+        if isinstance(entry, dict)
+        for group, choice in entry.items()
+    }
+    return chosen, tuple(page)
+
+
+def choices(group: str) -> list[str]:
+    """The shipped choices of one group."""
+    found = (folder() / group).glob("*.yaml")
+    return sorted(file.stem for file in found if not file.stem.startswith("_"))
+
+
+def config_names() -> list[str]:
+    """What `config=` may name: every YAML file under the configs that is no choice of a group."""
+    top, taken = folder(), set(groups())
+    files = (file.relative_to(top).with_suffix("") for file in top.rglob("*.yaml"))
+    return sorted(file.as_posix() for file in files if file.parts[0] not in taken)
+
+
+def chosen_by(group: str, choice: str) -> dict[str, Any]:
+    """What the file of a shipped choice sets, as one mapping from the root down."""
+    file = folder() / group / f"{choice}.yaml"
+    body = config_file.read(file)
+    return body if config_file.package_of(file) == "_global_" else {group: body}
+
+
+def holders(group: str, option: str) -> list[str]:
+    """The choices of a group that have this option."""
+    return [choice for choice in choices(group) if option in chosen_by(group, choice)[group]]
+
+
+def keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Every key of a config that takes a value, in full: `rounds`, `clients.count`, `local.lr`.
+
+    The `name` of a group is left out: one chooses by `group=name`.
+    """
+    found: list[str] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found += keys(value, f"{prefix}{key}.")
+        elif not (prefix and key == "name"):
+            found.append(f"{prefix}{key}")
+    return found
+
+
+def doc(group: str, choice: str) -> str:
+    """The first line of a shipped factory's docstring, read without importing its module."""
+    file = PACKAGE / group / f"{choice}.py"
+    if not file.is_file():
+        return ""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == choice:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""

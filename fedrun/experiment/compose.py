@@ -1,0 +1,128 @@
+"""From a config's name and a command line to plain values. Hydra and OmegaConf end here.
+
+    configs/train.yaml < the chosen files < config=NAME < the command line
+
+A config file is read by us (`layer`), handed to Hydra's store as one more config that lies over the
+rest, and merged there, so that the grammar and the order are Hydra's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fedrun.core.option import ConfigError
+from fedrun.experiment import bind, choices, command_line, factory, layer, resolve
+from fedrun.experiment.config_text import config_hash, dump
+from fedrun.experiment.signature import NEEDED
+
+__all__ = ["Composed", "compose", "config_hash", "dump"]
+
+_fresh = count()
+
+
+@dataclass(frozen=True)
+class Composed:
+    """`values`: plain and resolved; `choices`: group -> choice; `config_name` and `overrides`: as
+    they were given."""
+
+    values: dict[str, Any]
+    choices: dict[str, str]
+    config_name: str
+    overrides: list[str]
+
+    @property
+    def command(self) -> list[str]:
+        """The arguments that give this config again."""
+        named = self.config_name != choices.CONTENTS
+        return [f"config={self.config_name}", *self.overrides] if named else self.overrides
+
+
+def compose(config: str = choices.CONTENTS, overrides: Sequence[str] = ()) -> Composed:
+    """The config that `config=CONFIG OVERRIDES...` stands for; ConfigError for a user's mistake."""
+    line = command_line.read(overrides)
+    file = layer.Layer() if config == choices.CONTENTS else layer.load(config)
+    for group, choice in file.choices.items():
+        if group not in line.chosen:
+            factory.check_choice(group, choice)
+    file = layer.beneath(file, line.chosen)
+    for group, choice in {**file.choices, **line.chosen}.items():
+        if factory.is_plugin(choice):
+            _store_plugin(group, choice)
+    values = resolve.resolved(_merged(file, line))
+    chosen = {group: values[group]["name"] for group in choices.groups() if group in values}
+    return Composed(values, chosen, config, list(overrides))
+
+
+def _merged(file: layer.Layer, line: command_line.CommandLine) -> DictConfig:
+    """Let Hydra merge; where it cannot, say which argument is to blame."""
+    chosen = list(line.choosing)
+    if file.choices or file.body:
+        name = f"file_{next(_fresh)}"
+        defaults = [{f"override /{group}": choice} for group, choice in file.choices.items()]
+        node = {"defaults": [*defaults, "_self_"], **file.body}
+        ConfigStore.instance().store(name, node, group="config", package="_global_")
+        chosen.append(f"+config={name}")
+    with _hydra():
+        try:
+            return hydra.compose(
+                choices.CONTENTS, [*chosen, *(str(each.input_line) for each in line.setting)]
+            )
+        except (HydraException, OmegaConfBaseException) as error:
+            problems = _to_blame(chosen, line)
+            bind.refuse(problems)
+            raise ConfigError(
+                f"the config does not compose: {command_line.brief(error)}"
+            ) from error
+
+
+def _to_blame(chosen: list[str], line: command_line.CommandLine) -> list[str]:
+    """A sentence for each argument that does not fit the config as it is without them."""
+    try:
+        base = hydra.compose(choices.CONTENTS, chosen)
+    except (HydraException, OmegaConfBaseException):
+        return []
+    values = OmegaConf.to_container(base)
+    assert isinstance(values, dict)
+    plain = {str(key): value for key, value in values.items()}
+    problems = []
+    for override in line.setting:
+        key, argument = override.key_or_group, str(override.input_line)
+        missing = command_line.unknown(key, plain)
+        if override.is_add() and missing is None:
+            problems.append(f"{argument}: {key} is there already; write {argument.lstrip('+')}")
+        elif not (override.is_add() or override.is_force_add()) and missing is not None:
+            problems.append(missing)
+    return problems
+
+
+def _store_plugin(group: str, choice: str) -> None:
+    """A user's factory has no YAML file: its signature's defaults take the place of one."""
+    options = bind.options_of(group, choice)
+    node = {
+        name: "???" if option.default is NEEDED else option.default
+        for name, option in options.items()
+    }
+    ConfigStore.instance().store(choice, {"name": choice, **node}, group=group)
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra, started on our configs; one that the caller has running is set aside meanwhile."""
+    state = GlobalHydra.instance()
+    outer, state.hydra = state.hydra, None
+    try:
+        with hydra.initialize_config_dir(str(choices.folder()), version_base=None):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer

@@ -1,0 +1,255 @@
+"""The run directory: what a run writes, in which order, so that it can be trusted at every instant.
+
+A new directory appears under its name only when config, partition and manifest are in it. Each round
+appends one line to `metrics.jsonl`, its rows to `clients.jsonl` and a record to `audit.jsonl`. A
+checkpoint first flushes those three to the disk and then notes their lengths: resuming cuts them back
+to exactly there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from safetensors.torch import save as save_tensors
+
+from fedrun.core.federation import State
+from fedrun.core.option import ConfigError, RunError
+from fedrun.core.partition import Partition
+from fedrun.core.tree import Tree
+from fedrun.experiment import ledger
+from fedrun.experiment.build import Experiment
+from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from fedrun.experiment.files import json_line, sha256, write_bytes, write_json
+from fedrun.experiment.loop import Event
+
+LOGS = ("metrics.jsonl", "clients.jsonl", "audit.jsonl")
+
+
+@dataclass
+class RunDirectory:
+    """An open run: its folder, locked by this process, and the three files that grow."""
+
+    path: Path
+    manifest: dict[str, Any]
+    logs: dict[str, BinaryIO]
+    lock: BinaryIO
+    chain: str = ledger.START
+    saved_round: int = -1
+
+    @classmethod
+    def create(
+        cls, path: Path, config: str, experiment: Experiment, manifest: dict[str, Any]
+    ) -> RunDirectory:
+        """A new run; an `OSError` leaves nothing behind."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.new")
+        if beside.exists():
+            take_lock(
+                beside
+            ).close()  # somebody else is starting this very run, or left it half-made
+            shutil.rmtree(beside)
+        beside.mkdir()
+        try:
+            lock = take_lock(beside)
+            write_bytes(beside / "config.yaml", config.encode())
+            write_partition(beside, experiment.partition, experiment)
+            write_json(beside / "manifest.json", manifest)
+            for name in LOGS:
+                (beside / name).touch()
+            if path.exists():
+                path.rmdir()  # an empty folder that the user made
+            beside.rename(path)
+        except OSError:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        run = cls(path, manifest, open_logs(path), lock)
+        run.note(
+            {"event": "start", **{key: manifest[key] for key in ("config", "data", "partition")}}
+        )
+        return run
+
+    @classmethod
+    def reopen(cls, path: Path, manifest: dict[str, Any]) -> RunDirectory:
+        """An existing run, locked against a second process."""
+        return cls(path, manifest, {}, take_lock(path))
+
+    def restore(self, experiment: Experiment) -> tuple[State, list[dict[str, float]]]:
+        """The newest checkpoint's state and the metrics up to it; the logs are cut back to there."""
+        newest = newest_checkpoint(self.path / "checkpoints")
+        if newest is None:
+            lengths = dict.fromkeys(LOGS, 0)
+            state = experiment.state
+        else:
+            tree, facts = load_checkpoint(newest)
+            state, lengths = experiment.state.restored(tree), facts["lengths"]
+            self.chain, self.saved_round = facts["chain"], state.round
+        history = []
+        for name in LOGS:
+            log = self.path / name
+            size = log.stat().st_size if log.exists() else 0
+            if size < lengths[name]:
+                raise RunError(f"{log} is damaged: {size} bytes, and {lengths[name]} were saved")
+            with log.open("ab") as file:
+                file.truncate(lengths[name])
+        try:
+            for line in (self.path / "metrics.jsonl").read_text().splitlines():
+                history.append(json.loads(line))
+        except ValueError as error:
+            raise RunError(f"{self.path / 'metrics.jsonl'} is damaged: {error}") from error
+        if len(history) != state.round:
+            raise RunError(
+                f"{self.path / 'metrics.jsonl'} is damaged: {len(history)} lines at round {state.round}"
+            )
+        self.logs = open_logs(self.path)
+        if newest is None:
+            keys = ("config", "data", "partition")
+            self.note({"event": "start", **{key: self.manifest[key] for key in keys}})
+        return state, history
+
+    def append(self, event: Event) -> None:
+        """One finished round."""
+        self.logs["metrics.jsonl"].write(json_line(event.metrics))
+        self.logs["clients.jsonl"].write(b"".join(map(json_line, event.clients)))
+        ok = [row["client"] for row in event.clients if row["status"] == "ok"]
+        rejected = [row["client"] for row in event.clients if row["status"] == "rejected"]
+        self.note(
+            {
+                "event": "round",
+                "round": event.state.round,
+                "clients": ok,
+                "rejected": rejected,
+                "left_each_client": {
+                    "kind": "model update",
+                    "bytes": event.clients[0]["up_bytes"],
+                    "protection": "none",
+                },
+            }
+        )
+
+    def note(self, record: dict[str, Any]) -> None:
+        """Add a record to the ledger."""
+        linked = ledger.link(self.chain, record)
+        self.chain = linked["hash"]
+        self.logs["audit.jsonl"].write(json_line(linked))
+
+    def checkpoint(self, state: State, keep: int) -> None:
+        """Save the state, after everything that was written before it."""
+        if state.round == self.saved_round:
+            return
+        for log in self.logs.values():
+            os.fsync(log.fileno())
+        lengths = {name: log.tell() for name, log in self.logs.items()}
+        facts = {"lengths": lengths, "chain": self.chain}
+        save_checkpoint(self.path / "checkpoints", state.to_tree(), facts, keep)
+        self.saved_round = state.round
+
+    def update(self, **facts: Any) -> None:
+        """Change the manifest."""
+        self.manifest |= facts
+        write_json(self.path / "manifest.json", self.manifest)
+
+    def change_config(self, config: str, digest: str) -> None:
+        """Go on under a config that differs in what may differ; the ledger says so."""
+        # `before` makes the old file acceptable, should we be killed between the two writes.
+        self.update(config={"sha256": digest, "before": self.manifest["config"]["sha256"]})
+        write_bytes(self.path / "config.yaml", config.encode())
+        self.note({"event": "config", "config": {"sha256": digest}})
+
+    def finish(self, model: Tree, summary: dict[str, Any], **facts: Any) -> None:
+        """The final model, the summary, the last record; the manifest says so last of all."""
+        content = save_tensors({name: leaf.cpu().contiguous() for name, leaf in model.items()})
+        write_bytes(self.path / "model.safetensors", content)
+        write_json(self.path / "summary.json", summary)
+        self.note({"event": "end", "model": sha256(content)})
+        os.fsync(self.logs["audit.jsonl"].fileno())
+        self.update(status="finished", model=sha256(content), audit=self.chain, **facts)
+
+    def close(self) -> None:
+        for file in (*self.logs.values(), self.lock):
+            file.close()
+
+
+def open_logs(path: Path) -> dict[str, BinaryIO]:
+    # Unbuffered: a line is with the system when its round is over, whatever then happens to us.
+    return {name: (path / name).open("ab", buffering=0) for name in LOGS}
+
+
+def take_lock(path: Path) -> BinaryIO:
+    """Hold the folder for this process; it is freed with the process, however that ends."""
+    file = (path / ".lock").open("ab")
+    with suppress(ImportError):  # where there is no flock, nothing guards against a second process
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise ConfigError(
+                f"{path} is in use: another process is working on this run"
+            ) from error
+    return file
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A run's manifest; a `ConfigError` where there is no run, a `RunError` where it is damaged."""
+    if not path.is_dir():
+        raise ConfigError(f"{path}: no such run directory")
+    try:
+        manifest = json.loads((path / "manifest.json").read_bytes())
+        if not isinstance(manifest, dict) or "status" not in manifest:
+            raise ValueError("no status in it")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is not a run directory: it has no manifest.json") from error
+    except ValueError as error:
+        raise RunError(f"{path / 'manifest.json'} is damaged: {error}") from error
+    return manifest
+
+
+def write_partition(path: Path, partition: Partition, experiment: Experiment) -> None:
+    """`partition.npz` with the row numbers and `partition.json` with what they amount to."""
+    arrays = BytesIO()
+    np.savez(
+        arrays,
+        train_rows=partition.train.rows,
+        train_offsets=partition.train.offsets,
+        test_rows=partition.test.rows,
+        test_offsets=partition.test.offsets,
+    )
+    write_bytes(path / "partition.npz", arrays.getvalue())
+    dataset = experiment.dataset
+    facts = {
+        "rule": partition.rule,
+        "seed": experiment.settings.seed,
+        "sha256": partition.fingerprint,
+        "clients": len(partition),
+        "classes": list(dataset.spec.classes),
+        "names": list(partition.names),
+        "train": partition.counts(dataset.train, dataset.spec).tolist(),
+        "test": partition.counts(dataset.test, dataset.spec, test=True).tolist(),
+    }
+    write_bytes(path / "partition.json", json.dumps(facts).encode() + b"\n")
+
+
+def hashes(config: str, experiment: Experiment) -> Mapping[str, Any]:
+    """What the manifest says of config, data and partition."""
+    dataset, partition = experiment.dataset, experiment.partition
+    return {
+        "config": {"sha256": config},
+        "data": {
+            "name": dataset.name,
+            "source": dataset.source,
+            "sha256": dataset.fingerprint,
+            "train": len(dataset.train),
+            "test": len(dataset.test),
+        },
+        "partition": {"rule": partition.rule, "sha256": partition.fingerprint},
+    }

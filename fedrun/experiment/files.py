@@ -1,0 +1,52 @@
+"""Files that are whole or not there.
+
+A file is written beside its place, flushed to the disk, then renamed over it, and the folder is
+flushed too: a reader sees the old bytes or the new ones, also after a loss of power.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the file atomically; its bytes are on the disk when this returns."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in this folder survive a loss of power; nothing to do where folders have no handle."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def json_line(record: dict[str, Any]) -> bytes:
+    """One line of a .jsonl file: compact, NaN refused."""
+    return (json.dumps(record, allow_nan=False) + "\n").encode()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

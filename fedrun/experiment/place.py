@@ -1,0 +1,48 @@
+"""Where a run lives: `<run.root>/<name>/<what was overridden>-<hash8>`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePath
+
+from fedrun.experiment.compose import Composed, config_hash
+
+LONGEST = 48
+
+
+def run_path(composed: Composed) -> Path:
+    """The same config has the same path, so the same command finds its own run again."""
+    values = composed.values
+    if values["run"]["dir"] is not None:
+        return Path(values["run"]["dir"])
+    name = values["name"] or safe(PurePath(composed.config_name).stem)
+    last = f"{summary(composed.overrides)}-{config_hash(values)[:8]}"
+    return Path(values["run"]["root"]) / name / last
+
+
+def summary(overrides: list[str]) -> str:
+    """The overrides as a short name: `fedprox_mu0.1_rounds50`; `default` without any.
+
+    >>> summary(["algorithm=fedprox", "algorithm.mu=0.1", "run.root=/tmp"])
+    'fedprox_mu0.1'
+    """
+    parts = []
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if key.startswith("run.") or key == "name":
+            continue
+        if "/" in value:  # a path: its last part says enough
+            value = PurePath(value.strip("'\"")).name
+        leaf = key.rpartition(".")[2] if "." in key else ("" if is_choice(value) else key)
+        parts.append(safe(f"{leaf}{value}"))
+    return "_".join(parts)[:LONGEST].rstrip("._-") or "default"
+
+
+def is_choice(value: str) -> bool:
+    """Whether the value of a key without a dot reads as a group's choice, not as a number."""
+    return bool(re.match(r"[A-Za-z]", value))
+
+
+def safe(text: str) -> str:
+    """Only letters, digits, dot, underscore and hyphen; nothing that leaves its folder."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or "run"

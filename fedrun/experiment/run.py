@@ -1,0 +1,303 @@
+"""A run from beginning to end: start, go on, finish, or stop and say how to go on."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+import fedrun
+from fedrun.core.federation import State
+from fedrun.core.measure import is_better
+from fedrun.core.option import ConfigError, RunError
+from fedrun.experiment.build import Experiment, build
+from fedrun.experiment.compose import Composed, compose, config_hash, dump
+from fedrun.experiment.directory import RunDirectory, hashes, read_manifest
+from fedrun.experiment.interrupt import Interrupts
+from fedrun.experiment.loop import Event, check_stop, evaluate, rounds
+from fedrun.experiment.place import run_path
+
+MAY_CHANGE = ("rounds", "engine.workers", "evaluate.", "checkpoint.", "stop.", "run.", "name")
+
+
+class Observer(Protocol):
+    """Whoever watches a run: the terminal, a notebook, nobody."""
+
+    def started(self, path: Path, experiment: Experiment, history: Sequence[Any]) -> None: ...
+    def round(self, event: Event) -> None: ...
+
+
+class Nobody:
+    """An observer that looks away."""
+
+    def started(self, path: Path, experiment: Experiment, history: Sequence[Any]) -> None:
+        pass
+
+    def round(self, event: Event) -> None:
+        pass
+
+
+def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = False) -> Path:
+    """Run a config, or find its finished run again; the run's directory.
+
+    A finished run is never overwritten; an unfinished one is gone on with only when asked to.
+    """
+    path = run_path(composed)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        manifest = read_manifest(path)
+        if manifest["config"]["sha256"] != config_hash(composed.values):
+            raise ConfigError(
+                f"run.dir={path} holds a run of another config; choose another folder"
+            )
+        if manifest["status"] == "finished":
+            return path
+        if resume_unfinished:
+            return resume(path, [], observer)
+        raise ConfigError(
+            f"{path} holds this run, unfinished ({manifest['status']});\n"
+            f"go on with: fedrun resume {shlex.quote(str(path))}"
+        )
+    with Interrupts() as interrupts:
+        experiment = build(composed.values)
+        check_stop(experiment)
+        digest = config_hash(composed.values)
+        try:
+            run = RunDirectory.create(
+                path,
+                dump(composed.values),
+                experiment,
+                first_manifest(digest, composed, experiment),
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the run directory {path}: {error.strerror or error}; "
+                f"choose another run.root or run.dir"
+            ) from error
+        try:
+            _go(run, experiment, experiment.state, [], observer, interrupts)
+        finally:
+            run.close()
+    return path
+
+
+def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
+    """Go on from the last checkpoint, with the same bits as if nothing had happened."""
+    manifest = read_manifest(path)
+    before = saved_config(path, manifest)
+    composed = compose(str(path / "config.yaml"), overrides) if overrides else before
+    refuse_changes(before.values, composed.values)
+    if manifest["status"] == "finished" and composed.values["rounds"] == before.values["rounds"]:
+        return path
+    with Interrupts() as interrupts:
+        experiment = build(composed.values)
+        check_stop(experiment)
+        digest = config_hash(composed.values)
+        facts = hashes(digest, experiment)
+        for name, key in (("data", "the data"), ("partition", "the partition")):
+            if facts[name]["sha256"] != manifest[name]["sha256"]:
+                raise RunError(
+                    f"{key} of {path} came out different from when the run began "
+                    f"({facts[name]['sha256'][:12]} instead of {manifest[name]['sha256'][:12]}); "
+                    f"bring the old data back, or start a new run"
+                )
+        run = RunDirectory.reopen(path, manifest)
+        try:
+            state, history = run.restore(experiment)
+            if state.round > experiment.settings.rounds:
+                raise ConfigError(
+                    f"rounds={experiment.settings.rounds} is behind the last checkpoint of {path}, "
+                    f"which is at round {state.round}"
+                )
+            run.update(status="running", resumed=manifest["resumed"] + 1)
+            if digest != manifest["config"]["sha256"]:
+                run.change_config(dump(composed.values), digest)
+            _go(run, experiment, state, history, observer, interrupts)
+        finally:
+            run.close()
+    return path
+
+
+def _go(
+    run: RunDirectory,
+    experiment: Experiment,
+    state: State,
+    history: list[dict[str, float]],
+    observer: Observer,
+    interrupts: Interrupts,
+) -> None:
+    settings = experiment.settings
+    stopped = None
+    try:
+        with experiment.engine.open(experiment.protocol.chunk) as map_chunks:
+            observer.started(run.path, experiment, history)
+            for event in rounds(experiment, state, history, map_chunks):
+                with interrupts.held():
+                    run.append(event)
+                    state, stopped = event.state, event.stopped
+                    history.append(event.metrics)
+                    every = settings.checkpoint.every
+                    if every and state.round % every == 0:
+                        run.checkpoint(state, settings.checkpoint.keep)
+                observer.round(event)
+        with interrupts.held(final=True):
+            figures = evaluate(experiment, state) if not history else {}
+            run.checkpoint(state, settings.checkpoint.keep)
+            summary = summarise(experiment, state, history, figures, stopped)
+            run.finish(state.server["model"], summary, ended=now())
+    except KeyboardInterrupt:
+        with interrupts.held(final=True):
+            run.checkpoint(state, settings.checkpoint.keep)
+            run.update(status="interrupted", ended=now())
+        raise
+    except RunError as error:
+        run.update(status="failed", error=str(error), ended=now())
+        raise
+    except OSError as error:
+        raise RunError(
+            f"writing to {run.path} failed after round {state.round}: {error.strerror or error};\n"
+            f"mend that, then: fedrun resume {shlex.quote(str(run.path))}"
+        ) from error
+
+
+def summarise(
+    experiment: Experiment,
+    state: State,
+    history: Sequence[Mapping[str, float]],
+    figures: Mapping[str, float],
+    stopped: str | None,
+) -> dict[str, Any]:
+    """Final and best figures, each with how it was measured, and what they cost."""
+    last = {**(history[-1] if history else {}), **figures}
+    measured = [name for name in last if name.startswith(("test/", "client/"))]
+    best = {}
+    for name in measured:
+        lines = [line for line in history if name in line] or [{**last, "round": 0}]
+        line = max(lines, key=lambda line, name=name: is_better(name) * line[name])  # type: ignore[misc]
+        best[name] = {"value": line[name], "round": line["round"]}
+    seconds = sum(line["time/round_seconds"] for line in history)
+    training = sum(line["time/train_seconds"] for line in history)
+    examples = sum(line["train/examples"] for line in history)
+    return {
+        "rounds": state.round,
+        "stopped": stopped or "all rounds done",
+        "final": {name: last[name] for name in last if not name.startswith(("time/", "round"))},
+        "best": best,
+        "measured": {
+            "final": f"the global model after round {state.round}",
+            "best": "the best of the evaluated rounds on the test set itself, so an optimistic figure",
+            "test/*": f"the official test set of {len(experiment.test)} examples",
+            "client/*": "clients' own shares of the test set, every client counting alike",
+            "train/*": "mean over the round's local steps, before each step",
+        },
+        "train/examples": examples,
+        "comm/up_bytes": state.up_bytes,
+        "comm/down_bytes": state.down_bytes,
+        "time/seconds": seconds,
+        "time/examples_per_second": examples / training if training else 0.0,
+    }
+
+
+def saved_config(path: Path, manifest: Mapping[str, Any]) -> Composed:
+    """The run's own config, as it was when the run was last worked on."""
+    if not (path / "config.yaml").is_file():
+        raise RunError(f"{path} is damaged: config.yaml is missing")
+    composed = compose(str(path / "config.yaml"), [])
+    if config_hash(composed.values) not in manifest["config"].values():
+        raise RunError(
+            f"{path / 'config.yaml'} was changed after the run began; put it back, or start a new run "
+            f"with: fedrun train config={path / 'config.yaml'}"
+        )
+    return composed
+
+
+def refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Only what cannot change a round that is done may differ when a run goes on."""
+    old, new = _flat(before), _flat(after)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key) and not key.startswith(MAY_CHANGE):
+            raise ConfigError(
+                f"a run cannot go on with another {key} ({old.get(key)} before, {new.get(key)} now);\n"
+                f"resume takes rounds, engine.workers, evaluate.*, checkpoint.* and stop.*; "
+                f"for anything else start a new run"
+            )
+    for group in ("local", "server"):
+        if new.get(f"{group}.schedule") == "cosine" and old["rounds"] != new["rounds"]:
+            raise ConfigError(
+                f"rounds cannot be changed on the way: {group}.schedule=cosine depends on it"
+            )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def first_manifest(digest: str, composed: Composed, experiment: Experiment) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "status": "running",
+        "command": shlex.join(["fedrun", "train", *composed.command]),
+        **hashes(digest, experiment),
+        "parameters": sum(p.numel() for p in experiment.task.module.parameters()),
+        "clients": len(experiment.partition),
+        "device": str(experiment.test.x.device),
+        "threads_per_worker": torch.get_num_threads(),
+        "versions": {
+            "fedrun": fedrun.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": version("numpy"),
+        },
+        "machine": {"system": platform.system(), "processor": platform.machine()},
+        "git": git_facts(Path(__file__)),
+        "started": now(),
+        "resumed": 0,
+    }
+
+
+def git_facts(file: Path) -> dict[str, Any]:
+    """Commit and dirtiness of the checkout that tracks this file; empty where none does."""
+
+    def ask(*words: str) -> str:
+        command = ["git", "-C", str(file.parent), *words]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return answer.stdout.strip()
+
+    try:
+        ask("ls-files", "--error-unmatch", file.name)
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def evaluation_config(
+    path: Path, manifest: Mapping[str, Any], overrides: Sequence[str]
+) -> Composed:
+    """A run's config with the data, and nothing else, changed as asked."""
+    before = saved_config(path, manifest)
+    if not overrides:
+        return before
+    composed = compose(str(path / "config.yaml"), overrides)
+    old, new = _flat(before.values), _flat(composed.values)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key) and not key.startswith(("data.", "device")):
+            raise ConfigError(
+                f"evaluate scores the run's own model: only data may change, not {key}"
+            )
+    return composed

@@ -1,0 +1,41 @@
+"""The model that a run saved, checked before it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load as load_tensors
+
+from fedrun.core.option import RunError
+from fedrun.core.tree import Tree
+from fedrun.experiment.build import Experiment
+from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint
+from fedrun.experiment.directory import read_manifest
+from fedrun.experiment.files import sha256
+
+
+def load_model(path: Path, experiment: Experiment) -> tuple[Tree, str]:
+    """The parameters, and a few words that say which: final, or of the last checkpoint."""
+    manifest = read_manifest(path)
+    if manifest["status"] == "finished":
+        file = path / "model.safetensors"
+        if not file.is_file():
+            raise RunError(f"{file} is missing, and the manifest says the run is finished")
+        content = file.read_bytes()
+        if sha256(content) != manifest["model"]:
+            raise RunError(f"{file} is damaged: it does not match the checksum in manifest.json")
+        params, which = Tree(load_tensors(content)), "the final model"
+    else:
+        newest = newest_checkpoint(path / "checkpoints")
+        if newest is None:
+            raise RunError(
+                f"{path} has no model yet: it is {manifest['status']}, with no checkpoint"
+            )
+        tree, _ = load_checkpoint(newest)
+        params = tree["server"]["model"]
+        which = f"the model of round {tree['round']} (the run is {manifest['status']})"
+    expected = {name: tuple(leaf.shape) for name, leaf in experiment.task.initial().items()}
+    found = {name: tuple(leaf.shape) for name, leaf in params.items()}
+    if expected != found:
+        raise RunError(f"the model saved in {path} does not fit this config's model or data set")
+    return Tree({name: params[name] for name in expected}), which

@@ -1,0 +1,129 @@
+"""The root keys of a config: everything that belongs to no group."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from fedrun.core.option import Count, Size, at_least, between
+from fedrun.experiment import accept, bind, choices
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clients:
+    """Who could take part, and who does.
+
+    count: clients in all (at least 1; null: as many as the data name)
+    per_round: how many take part in a round: a whole number, or a fraction of all (1.0 is all)
+    sampling: every client with the same chance, or in proportion to its examples
+    """
+
+    count: Count | None
+    per_round: Annotated[int, at_least(1)] | Annotated[float, between(0, 1, open_low=True)]
+    sampling: Literal["uniform", "size"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlace:
+    """Where a run is written.
+
+    root: the folder of all runs
+    dir: this run's own folder (null: root/name/overrides-hash)
+    """
+
+    root: str
+    dir: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """When the global model is scored.
+
+    every: rounds between two evaluations (0: only at the end)
+    """
+
+    every: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a killed run can go on from.
+
+    every: rounds between two checkpoints (0: only at the end)
+    keep: how many of the newest are kept
+    """
+
+    every: Size
+    keep: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """When to end early.
+
+    metric: the figure that decides, such as test/accuracy (null: all rounds are run)
+    value: end when the metric has reached it
+    patience: end when so many evaluations in a row brought nothing better
+    """
+
+    metric: str | None
+    value: float | None
+    patience: Count | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The root keys.
+
+    rounds: how many rounds are run (0: only the first model is scored)
+    seed: every random number follows from it
+    name: of the folder under run.root (null: the config's name)
+    device: cpu, cuda, or auto: cuda where there is one
+    """
+
+    rounds: Size
+    seed: Annotated[int, at_least(0)]
+    name: str | None
+    device: Literal["cpu", "cuda", "auto"]
+    clients: Clients
+    run: RunPlace
+    evaluate: Evaluate
+    checkpoint: Checkpoint
+    stop: Stop
+
+
+def read_settings(values: Mapping[str, Any]) -> Settings:
+    """The root keys of a composed config, checked; refuses keys that are nobody's."""
+    groups = choices.groups()
+    root = {key: value for key, value in values.items() if key not in groups}
+    converted, problems = bind.examine("", Settings, root, choices.keys(values) + list(groups))
+    for group in groups:
+        node = values.get(group)
+        if not (isinstance(node, Mapping) and isinstance(node.get("name"), str)):
+            known = ", ".join(choices.choices(group))
+            problems.append(f"{group} has no name: choose one with {group}=NAME (choices: {known})")
+    name = converted.get("name")
+    if isinstance(name, str) and (not NAME.fullmatch(name) or name in (".", "..")):
+        problems.append(
+            f"name={accept.shown(name)} is not accepted"
+            " (accepted: 1 to 64 letters, digits, dots, dashes and underscores)"
+        )
+    problems += _stop(converted.get("stop"))
+    bind.refuse(problems)
+    return Settings(**converted)
+
+
+def _stop(stop: Stop | None) -> list[str]:
+    if stop is None:
+        return []
+    goals = {"stop.value": stop.value, "stop.patience": stop.patience}
+    given = [f"{key}={accept.shown(goal)}" for key, goal in goals.items() if goal is not None]
+    if stop.metric is None and given:
+        return [f"{given[0]} has no effect without stop.metric, such as stop.metric=test/accuracy"]
+    if stop.metric is not None and not given:
+        return [f"stop.metric={stop.metric} has no effect without stop.value or stop.patience"]
+    return []

@@ -1,0 +1,73 @@
+"""The nearest right spelling of what a user typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher, get_close_matches
+
+
+def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """The known words that `word` was probably meant to be, best first.
+
+    >>> nearest("fedporx", ["fedavg", "fedprox"])
+    ['fedprox']
+    """
+    return get_close_matches(word, list(known), n=most, cutoff=0.6)
+
+
+def nearest_key(key: str, keys: Sequence[str]) -> list[str]:
+    """Full keys that `key` was probably meant to be: one or two, best first.
+
+    A right last word counts most (`lr` -> `local.lr`), then the whole key, then a near last word.
+
+    >>> nearest_key("algoritm.mu", ["rounds", "algorithm.mu", "local.lr"])
+    ['algorithm.mu']
+    >>> nearest_key("lrr", ["rounds", "algorithm.mu", "local.lr"])
+    ['local.lr']
+    """
+    last = _last(key)
+    same_last = [known for known in keys if _last(known) == last and known != key]
+    if same_last:
+        same_last.sort(key=lambda known: -SequenceMatcher(None, key, known).ratio())
+        return same_last[: 1 if "." in key else 2]
+    whole = nearest(key, keys)
+    if whole:
+        return whole
+    near_last = nearest(last, {_last(known): None for known in keys})
+    return [known for known in keys if _last(known) in near_last][:2]
+
+
+def did_you_mean(words: Sequence[str]) -> str:
+    """`; did you mean 'x'?`, or nothing where nothing is near."""
+    return f"; did you mean {' or '.join(repr(word) for word in words)}?" if words else ""
+
+
+def no_choice(group: str, name: object, choices: Sequence[str]) -> str:
+    """The sentence for a choice that a group does not have."""
+    near = did_you_mean(nearest(str(name), choices))
+    return f"{group}={name} is not known{near} (choices: {', '.join(choices) or 'none'})"
+
+
+def no_key(key: str, keys: Sequence[str]) -> str:
+    """The sentence for a key that is nobody's."""
+    return f"no option {key!r}" + (did_you_mean(nearest_key(key, keys)) or "; see 'fedrun show'")
+
+
+def no_option(
+    group: str, name: str, option: str, options: Sequence[str], holders: Sequence[str]
+) -> str:
+    """The sentence for an option that this choice of a group lacks.
+
+    `holders` are the group's other choices that have it.
+    """
+    start = f"{group}={name} has no option {option!r}"
+    near = nearest(option, options)
+    if near:
+        return start + did_you_mean(near)
+    if holders:
+        return f"{start}; {group}={' and '.join(holders[:3])} has it"
+    return f"{start} (options: {', '.join(options) or 'none'})"
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]

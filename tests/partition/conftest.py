@@ -1,0 +1,31 @@
+"""Data sets that are nothing but labels."""
+
+import numpy as np
+import pytest
+
+from fedrun.core.dataset import Dataset, Spec, Split
+
+
+@pytest.fixture(scope="session")
+def labelled():
+    """labelled(train labels, test labels, owners ...) -> Dataset; kind "number" takes targets."""
+
+    def build(train, test=(0,), *, kind="classes", owner=None, test_owner=None, names=()):
+        def split(target, client):
+            target = np.asarray(target)
+            if kind == "number":
+                target = target.astype(np.float32).reshape(len(target), -1)
+            else:
+                target = target.astype(np.int64)
+            owners = None if client is None else np.asarray(client, np.int64)
+            return Split(np.zeros((len(target), 1), np.float32), target, owners)
+
+        rows, test_rows = split(train, owner), split(test, test_owner)
+        if kind == "number":
+            spec = Spec((1,), rows.y.shape[1], kind)
+        else:
+            num_classes = int(max(rows.y.max(), test_rows.y.max(initial=0))) + 1
+            spec = Spec((1,), num_classes, kind, tuple(map(str, range(num_classes))))
+        return Dataset("toy", spec, rows, test_rows, tuple(names))
+
+    return build
