@@ -110,12 +110,15 @@ def is_finite(tree: Tree) -> bool:
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
-    """Leaves by path, `server/model/0.weight`; the inverse is `unflatten`."""
+    """Leaves by path, `server/model/0.weight`; the inverse is `unflatten`.
+
+    An empty tree stands as `server/optimizer/` with None, so that it is there again afterwards.
+    """
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         path = f"{prefix}{name}"
         if isinstance(value, Tree):
-            flat |= flatten(value, path + "/")
+            flat |= flatten(value, path + "/") if value else {path + "/": None}
         else:
             flat[path] = value
     return flat
@@ -129,7 +132,8 @@ def unflatten(flat: dict[str, Any]) -> Tree:
         node = tree
         for folder in folders:
             node = node.setdefault(folder, Tree())
-        node[name] = leaf
+        if name:
+            node[name] = leaf
     return tree
 
 

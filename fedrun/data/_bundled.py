@@ -39,6 +39,6 @@ def bundled_table(
 
 
 def bundled_source(name: str) -> str:
-    import sklearn  # noqa: PLC0415
+    import sklearn
 
     return f"scikit-learn {sklearn.__version__}, sklearn.datasets.load_{name}"

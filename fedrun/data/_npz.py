@@ -42,12 +42,15 @@ def read_npz(path: Path) -> dict[str, Array]:
 def _load(path: Path) -> dict[str, Array]:
     name = ""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: numpy leaves a damaged file open when it opens it itself.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ConfigError(f"{path} holds one array and is no npz file; use numpy.savez")
             arrays = {}
-            for name in archive.files:
-                arrays[name] = archive[name]
+            with archive:
+                for name in archive.files:
+                    arrays[name] = archive[name]
             return arrays
     except ValueError as error:
         if isinstance(error, ConfigError):
@@ -57,7 +60,8 @@ def _load(path: Path) -> dict[str, Array]:
                 f"{path}: array {name!r} holds Python objects; save plain numbers or text"
             ) from error
         raise ConfigError(f"{path} is no readable npz file: {error}") from error
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    # RuntimeError is how zipfile tells of an encrypted member or an unknown compression.
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise ConfigError(f"{path} is no readable npz file: {error}") from error
 
 

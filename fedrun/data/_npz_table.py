@@ -31,7 +31,8 @@ def npz_table(
     if own_test:
         refuse_split_options(f"{path} (x_test)", test_fraction, split_seed)
     spec, y = target_spec(f"{path}: y", y, task)
-    owner, names = None, ()
+    owner: Array | None = None
+    names: tuple[str, ...] = ()
     if "client" in arrays:
         ids = [str(identity) for identity in _joined(path, arrays, "client").tolist()]
         owner, names = owners(ids)

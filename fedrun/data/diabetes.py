@@ -23,7 +23,7 @@ def diabetes(
     test_fraction: share of the rows held out as the test set (above 0 and below 1).
     split_seed: draws which rows these are; apart from the run's seed.
     """
-    from sklearn.datasets import load_diabetes  # noqa: PLC0415
+    from sklearn.datasets import load_diabetes
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
     train, test = stratified(np.zeros(len(y), np.int64), test_fraction, split_seed)

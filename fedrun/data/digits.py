@@ -18,7 +18,7 @@ def digits(*, test_fraction: OpenFraction = 0.2, split_seed: int = 0) -> Dataset
     test_fraction: share of the rows held out as the test set (above 0 and below 1).
     split_seed: draws which rows these are; stratified by digit and apart from the run's seed.
     """
-    from sklearn.datasets import load_digits  # noqa: PLC0415
+    from sklearn.datasets import load_digits
 
     pixels, y = load_digits(return_X_y=True)
     x = (pixels / 16).astype(np.float32).reshape(-1, 1, 8, 8)

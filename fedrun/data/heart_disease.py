@@ -101,7 +101,7 @@ def _complete_rows(path: Path, expected: int) -> Array:
 
 def _hospital(table: Array, categories: dict[int, Array]) -> tuple[Array, Array, Array, Array]:
     """Training x, y and test x, y of one hospital, in the order of its file."""
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+    from sklearn.model_selection import train_test_split
 
     indicators = [table[:, [column]] == values for column, values in categories.items()]
     x = np.concatenate([table[:, PLAIN], *indicators], axis=1)

@@ -8,15 +8,16 @@ from torch.func import functional_call, grad, vmap
 from fedrun.core.local import Tensors
 from fedrun.core.task import Task
 from fedrun.engine._chain_gradient import Gradient
+from fedrun.engine._own_task import OwnTask
 
 
 def lifted_gradient(task: Task) -> Gradient:
     """The same result as `chain_gradient`, for models without a hand-written pass."""
     names = [name for name, _ in task.module.named_parameters()]
-    task.module.train()
+    own = OwnTask(task)
 
     def objective(params: dict[str, Tensor], x: Tensor, y: Tensor, weight: Tensor):  # type: ignore[no-untyped-def]
-        outputs = functional_call(task.module, params, (x,))
+        outputs = functional_call(own.task.module, params, (x,))
         losses = task.loss(outputs, y)
         return (losses * weight).sum(), (losses.detach(), task.correct(outputs, y))
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from fedrun.core.local import Tensors
+from fedrun.core.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ def clipped_each(grads: Tensors, clip_norm: float) -> Tensors:
     return [g * factor.view(-1, *[1] * (g.ndim - 1)) for g in grads]
 
 
-def as_terms(drift: dict[str, Tensor] | None, anchor: dict[str, Tensor] | None, mu: float) -> Terms:
-    """From trees whose leaves are the parameters, in the parameters' order."""
+def as_terms(names: list[str], drift: Tree | None, anchor: Tree | None, mu: float) -> Terms:
+    """From trees whose leaves are named as the parameters are."""
     return Terms(
-        None if drift is None else list(drift.values()),
-        None if anchor is None else list(anchor.values()),
+        None if drift is None else [drift[name] for name in names],
+        None if anchor is None else [anchor[name] for name in names],
         mu,
     )

@@ -11,10 +11,13 @@ by SIGKILL, every worker reads the end of its pipe and leaves.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +27,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fedrun.core.federation import Done, Job, Map
 from fedrun.core.option import RunError
@@ -81,7 +85,7 @@ def _serve(chunk: Chunk, pipe: Connection, inherited: list[Connection], parent: 
     message = Tree()
     while os.getppid() == parent:
         try:
-            kind, payload = pipe.recv()
+            kind, payload = _receive(pipe)
             if kind == "message":
                 message = payload
                 continue
@@ -90,8 +94,9 @@ def _serve(chunk: Chunk, pipe: Connection, inherited: list[Connection], parent: 
             try:
                 result = chunk(message, job)
             except Exception as error:  # told to the runner, which raises it there
+                error.add_note("in a worker process:\n" + traceback.format_exc())
                 result = error
-            pipe.send((index, result))
+            _send(pipe, (index, result))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
 
@@ -108,17 +113,17 @@ def _share_out(
         busy.pop(pipe, None)
         item = next(waiting, None)
         if item is not None:
-            pipe.send(("job", item))
+            _send(pipe, ("job", item))
             busy[pipe] = process
 
     try:
         for process, pipe in crew[: len(jobs)]:
-            pipe.send(("message", message))
+            _send(pipe, ("message", message))
             hand_out(process, pipe)
         while busy:
             for pipe in wait(list(busy)):
                 assert isinstance(pipe, Connection)
-                index, result = pipe.recv()
+                index, result = _receive(pipe)
                 if isinstance(result, Exception):
                     raise result
                 results[index] = result
@@ -126,6 +131,29 @@ def _share_out(
     except (EOFError, BrokenPipeError, ConnectionResetError) as error:
         raise _lost(crew) from error
     return [results[index] for index in range(len(jobs))]
+
+
+class _Pickler(pickle.Pickler):
+    """Tensors travel as their bytes. `Connection.send` would have PyTorch put every one of them into
+    shared memory of its own: an open file each, of which a process may have about a thousand.
+
+    Pickle is safe here, and only here: both ends are this very program, and the pipe has no name.
+    """
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return torch.from_numpy, (value.numpy(),)
+        return NotImplemented
+
+
+def _send(pipe: Connection, value: Any) -> None:
+    buffer = io.BytesIO()
+    _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+    pipe.send_bytes(buffer.getbuffer())
+
+
+def _receive(pipe: Connection) -> Any:
+    return pickle.loads(pipe.recv_bytes())
 
 
 def _lost(crew: list[tuple[BaseProcess, Connection]]) -> RunError:

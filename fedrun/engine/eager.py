@@ -3,6 +3,12 @@ against."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from threading import Lock
+
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -15,6 +21,7 @@ from fedrun.core.random import torch_seed
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree, row
 from fedrun.engine._objective import Terms, as_terms, clipped
+from fedrun.engine._own_task import OwnTask
 from fedrun.engine._workers import open_workers
 
 
@@ -26,7 +33,9 @@ def eager(
     workers: processes that train clients side by side, one thread each; results do not depend on it.
     chunk: clients per unit of work; 0 cuts the cohort into about 16 parts of at most 16 clients.
     """
+    names = [name for name, _ in task.module.named_parameters()]
     draws = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in task.module.modules())
+    own = OwnTask(task)
 
     def solver(plan: ChunkPlan) -> Solve:
         def solve(
@@ -36,12 +45,13 @@ def eager(
             params_C = start.map(torch.empty_like)
             sums = torch.zeros(len(plan.clients), 3, dtype=torch.float64)
             for index, client in enumerate(plan.clients):
-                terms = as_terms(drift and row(drift, index), anchor and row(anchor, index), mu)
-                module = task.load(row(start, index))
-                with torch.random.fork_rng(devices=[], enabled=draws):
-                    if draws:
-                        torch.manual_seed(torch_seed(seed, "layer", plan.round, client.client))
-                    sums[index] = train(task, module, examples, local, client, terms, lr)
+                terms = as_terms(
+                    names, drift and row(drift, index), anchor and row(anchor, index), mu
+                )
+                module = own.task.load(row(start, index))
+                stream = torch_seed(seed, "layer", plan.round, client.client)
+                with lent_generator(stream) if draws else nullcontext():
+                    sums[index] = train(own.task, module, examples, local, client, terms, lr)
                 for name, parameter in module.named_parameters():
                     params_C[name][index] = parameter.detach()
             steps = [client.steps for client in plan.clients]
@@ -54,6 +64,18 @@ def eager(
         chunk_size=lambda cohort: chunk or min(16, -(-cohort // 16)),
         open=lambda work: open_workers(work, workers),
     )
+
+
+_lent = Lock()
+
+
+@contextmanager
+def lent_generator(seed: int) -> Iterator[None]:
+    """PyTorch's dropout can only draw from the global generator: lend it one state, to one thread at
+    a time, and put the old one back."""
+    with _lent, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def train(
@@ -73,7 +95,7 @@ def train(
     loss_sum = torch.zeros((), dtype=torch.float64)
     correct_sum = torch.zeros((), dtype=torch.int64)
     module.train()
-    for t, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False), start=1):
+    for t, (begin, end) in enumerate(pairwise(bounds), start=1):
         batch = rows[begin:end]
         y = examples.y.index_select(0, batch)
         outputs = module(examples.x.index_select(0, batch))

@@ -40,6 +40,7 @@ def stack(
     chunk: clients in lockstep; 0 cuts the cohort into 4 parts, or more of at most 64 clients.
     """
     refuse_random_layers(task.module)
+    names = [name for name, _ in task.module.named_parameters()]
     gradient = chain_gradient(task) or lifted_gradient(task)
 
     def solver(plan: ChunkPlan) -> Solve:
@@ -53,8 +54,9 @@ def stack(
             def sorted_(tree: Tree) -> Tree:
                 return tree.map(lambda leaf: leaf.index_select(0, order.to(leaf.device)))
 
-            params = list(sorted_(start).values())
-            terms = as_terms(drift and sorted_(drift), anchor and sorted_(anchor), mu)
+            stacked = sorted_(start)
+            params = [stacked[name] for name in names]
+            terms = as_terms(names, drift and sorted_(drift), anchor and sorted_(anchor), mu)
             state = local.init(params)
             sums = torch.zeros(len(plan.clients), 3, dtype=torch.float64)
             for t in range(int(lockstep.steps[0])):
@@ -75,12 +77,8 @@ def stack(
                     grads = clipped_each(grads, local.clip_norm)
                 local.step(active, grads, [s[:count] for s in state], t + 1, lr)
             back = torch.argsort(order)
-            params_C = Tree(
-                {
-                    n: p.index_select(0, back.to(p.device))
-                    for n, p in zip(start, params, strict=True)
-                }
-            )
+            trained_C = [leaf.index_select(0, back.to(leaf.device)) for leaf in params]
+            params_C = Tree(zip(names, trained_C, strict=True))
             steps = [client.steps for client in plan.clients]
             return trained(local, lr, params_C, steps, sums[back])
 

@@ -62,13 +62,16 @@ def _convert_plain(kind: type, value: Any) -> Any:
     if type(value) is kind:
         return value
     if kind is str and type(value) in (int, float, bool):
-        raise RefusedError(value, "is not text, for want of quotes")
+        raise RefusedError(value, f"is not text; in quotes it is: \"'{value}'\"")
     raise RefusedError(value, f"is not {NOUN[kind]}")
 
 
 def _convert_union(members: tuple[Any, ...], value: Any) -> Any:
     """The one member that is of the value's own type decides, so that 1 stays a count and 1.0 is a
     fraction; an int goes to a float member only where no member is for ints."""
+    rest = [member for member in members if member not in (None, NoneType)]
+    if len(rest) == 1 and len(rest) < len(members):
+        return None if value is None else convert(rest[0], value)
     kinds = {member: _kind(member) for member in members}
     fitting = [member for member, kind in kinds.items() if kind is type(value)]
     if not fitting and type(value) is int:

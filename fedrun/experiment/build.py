@@ -18,7 +18,7 @@ from fedrun.core.dataset import Dataset, Spec
 from fedrun.core.federation import Engine, Federation, Protocol, State, initial_state
 from fedrun.core.option import ConfigError
 from fedrun.core.partition import Partition
-from fedrun.core.random import generator, torch_seed
+from fedrun.core.random import generator
 from fedrun.core.task import Examples, Task
 from fedrun.experiment.bind import Bound, bind_all
 from fedrun.experiment.settings import Settings, read_settings
@@ -121,11 +121,14 @@ def cohort_size(settings: Settings, num_clients: int) -> int:
 
 
 def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:
-    """The module with its first weights, drawn from the seed and nothing else."""
-    # PyTorch's layers draw their first weights from its global generator: lend it one state, and put
-    # the old one back.
+    """The module with the first weights that `torch.manual_seed(seed)` gives it.
+
+    So they are those of any PyTorch script that starts with this seed, which a comparison with other
+    people's runs needs: on small problems the first weights decide more than the method.
+    """
+    # PyTorch's layers draw from its global generator: lend it one state, and put the old one back.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_seed(seed, "init"))
+        torch.manual_seed(seed)
         module: nn.Module = model.call(spec=spec)
     if any(True for _ in module.buffers()):
         raise ConfigError(

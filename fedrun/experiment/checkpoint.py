@@ -41,7 +41,13 @@ def save_checkpoint(folder: Path, tree: Tree, facts: dict[str, Any], keep: int) 
                 numbers[path] = leaf
         content = save_tensors(tensors)
         write_bytes(beside / "state.safetensors", content)
-        body = {"schema": SCHEMA, "state_sha256": sha256(content), "numbers": numbers, **facts}
+        body = {
+            "schema": SCHEMA,
+            "state_sha256": sha256(content),
+            "leaves": list(flatten(tree)),
+            "numbers": numbers,
+            **facts,
+        }
         write_json(beside / "checkpoint.json", {**body, "sha256": _seal(body)})
         if target.exists():
             shutil.rmtree(target)
@@ -78,8 +84,9 @@ def load_checkpoint(path: Path) -> tuple[Tree, dict[str, Any]]:
         raise damaged(path, "state.safetensors does not match its checksum")
     if body["schema"] != SCHEMA:
         raise RunError(f"{path} was written by another version of fedrun (schema {body['schema']})")
-    tree = unflatten({**body["numbers"], **load_tensors(content)})
-    return tree, body
+    leaves = {**body["numbers"], **load_tensors(content)}
+    # safetensors sorts its names; the order of a model's parameters is part of the state
+    return unflatten({path: leaves[path] for path in body["leaves"]}), body
 
 
 def damaged(path: Path, why: str) -> RunError:

@@ -33,13 +33,13 @@ def defaults() -> dict[str, str]:
     return _contents(folder())[0]
 
 
-def root_keys() -> tuple[str, ...]:
-    """The keys of the contents page that belong to no group."""
+def root() -> dict[str, Any]:
+    """The keys of the contents page that belong to no group, with their values."""
     return _contents(folder())[1]
 
 
 @lru_cache
-def _contents(configs: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+def _contents(configs: Path) -> tuple[dict[str, str], dict[str, Any]]:
     page = config_file.read(configs / f"{CONTENTS}.yaml")
     chosen = {
         group: choice
@@ -47,7 +47,7 @@ def _contents(configs: Path) -> tuple[dict[str, str], tuple[str, ...]]:
         if isinstance(entry, dict)
         for group, choice in entry.items()
     }
-    return chosen, tuple(page)
+    return chosen, page
 
 
 def choices(group: str) -> list[str]:

@@ -50,9 +50,9 @@ def _parsed(argument: str) -> Override:
         return OverridesParser.create().parse_overrides([argument])[0]
     except HydraException as error:
         if "=" not in argument:
-            raise ConfigError(f"{argument!r} is not key=value, {EXAMPLE}") from error
+            raise ConfigError(f"{argument[:60]!r} is not key=value, {EXAMPLE}") from error
         raise ConfigError(
-            f"{argument!r} cannot be read: {brief(error)}\n"
+            f"{argument[:60]!r} cannot be read: {brief(error)}\n"
             f"write key=value, {EXAMPLE}; text with spaces or signs as key=\"'text'\""
         ) from error
     except (
@@ -110,7 +110,7 @@ def brief(error: BaseException) -> str:
     text = str(error.__cause__ or error).strip() or type(error).__name__
     lines = [line.strip() for line in text.splitlines()]
     told = [line for line in lines if line and not line.startswith(("Error parsing", "See http"))]
-    return (told or lines)[0]
+    return (told or lines)[0][:200]
 
 
 def unknown(key: str, values: dict[str, Any]) -> str | None:

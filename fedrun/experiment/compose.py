@@ -73,37 +73,38 @@ def _merged(file: layer.Layer, line: command_line.CommandLine) -> DictConfig:
         node = {"defaults": [*defaults, "_self_"], **file.body}
         ConfigStore.instance().store(name, node, group="config", package="_global_")
         chosen.append(f"+config={name}")
+    arguments = [str(override.input_line) for override in line.setting]
     with _hydra():
         try:
-            return hydra.compose(
-                choices.CONTENTS, [*chosen, *(str(each.input_line) for each in line.setting)]
-            )
+            return hydra.compose(choices.CONTENTS, [*chosen, *arguments])
         except (HydraException, OmegaConfBaseException) as error:
-            problems = _to_blame(chosen, line)
-            bind.refuse(problems)
-            raise ConfigError(
-                f"the config does not compose: {command_line.brief(error)}"
-            ) from error
+            bind.refuse(_to_blame(chosen, line))
+            raise ConfigError(f"the config does not fit: {command_line.brief(error)}") from error
 
 
 def _to_blame(chosen: list[str], line: command_line.CommandLine) -> list[str]:
-    """A sentence for each argument that does not fit the config as it is without them."""
+    """A sentence for each argument that cannot be laid over the config as it is without them."""
     try:
-        base = hydra.compose(choices.CONTENTS, chosen)
+        values = OmegaConf.to_container(hydra.compose(choices.CONTENTS, chosen))
     except (HydraException, OmegaConfBaseException):
         return []
-    values = OmegaConf.to_container(base)
     assert isinstance(values, dict)
     plain = {str(key): value for key, value in values.items()}
-    problems = []
+    unknown, unfit = [], []
     for override in line.setting:
         key, argument = override.key_or_group, str(override.input_line)
+        new = override.is_add() or override.is_force_add()
         missing = command_line.unknown(key, plain)
         if override.is_add() and missing is None:
-            problems.append(f"{argument}: {key} is there already; write {argument.lstrip('+')}")
-        elif not (override.is_add() or override.is_force_add()) and missing is not None:
-            problems.append(missing)
-    return problems
+            unknown.append(f"{argument}: {key} is there already; write {argument.lstrip('+')}")
+        elif missing is not None and not new:
+            unknown.append(missing)
+        else:
+            try:
+                hydra.compose(choices.CONTENTS, [*chosen, argument])
+            except (HydraException, OmegaConfBaseException) as error:
+                unfit.append(f"{argument[:60]} does not fit: {command_line.brief(error)}")
+    return unknown + unfit
 
 
 def _store_plugin(group: str, choice: str) -> None:

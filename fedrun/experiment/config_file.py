@@ -149,6 +149,8 @@ class _Document:
                 return float(text)
             if match := NOT_FINITE.fullmatch(text):
                 return float(match[1] + match[2])
+        if text == "???":
+            raise self.refuse(event, "'???' is no value; leave the key out to keep what it was")
         if "${" in REFERENCE.sub("", text) or "\\${" in text:
             example = "in a file '${...}' holds a key, such as '${local.lr}'"
             raise self.refuse(event, f"{text[:60]!r} is not accepted; {example}")

@@ -109,7 +109,7 @@ def _plain(content: dict[str, Any], file: Path) -> Layer:
     taken: dict[str, str] = {}
     body: dict[str, Any] = {}
     groups = choices.groups()
-    known = [*choices.root_keys(), *groups]
+    known = [*choices.root(), *groups]
     for key, value in content.items():
         if "." in key:
             first, _, rest = key.partition(".")
@@ -117,6 +117,10 @@ def _plain(content: dict[str, Any], file: Path) -> Layer:
         if key not in known:
             raise ConfigError(f"{file}: {suggest.no_key(key, known)}")
         if key not in groups:
+            inside = choices.root()[key]
+            if isinstance(inside, dict) and not isinstance(value, dict):
+                example = f"{key}: {{{next(iter(inside))}: ...}}"
+                raise ConfigError(f"{file}: {key} is a set of keys; write '{example}'")
             body[key] = value
             continue
         options = dict(value) if isinstance(value, dict) else {"name": value}
@@ -156,8 +160,9 @@ def _override(entry: Any, own: Layer, file: Path) -> dict[str, str]:
 
 
 def _included(entry: str, file: Path) -> Path:
+    path = entry.endswith((".yaml", ".yml"))
     try:
-        return locate(entry.strip("/"))
+        return locate(str(file.parent / entry) if path else entry.strip("/"))
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
 

@@ -46,6 +46,8 @@ def rounds(
                 f"a smaller local.lr or server.lr, or local.clip_norm, may help"
             )
         metrics: dict[str, float] = {"round": state.round, **record.metrics}
+        if not experiment.task.has_accuracy:
+            metrics.pop("train/accuracy", None)
         metrics["train/examples"] = record.examples
         trained = perf_counter()
         every = settings.evaluate.every

@@ -100,12 +100,13 @@ def read_settings(values: Mapping[str, Any]) -> Settings:
     """The root keys of a composed config, checked; refuses keys that are nobody's."""
     groups = choices.groups()
     root = {key: value for key, value in values.items() if key not in groups}
-    converted, problems = bind.examine("", Settings, root, choices.keys(values) + list(groups))
+    known = [key for key in choices.keys(values) if key.partition(".")[0] in choices.root()]
+    converted, problems = bind.examine("", Settings, root, [*known, *groups])
     for group in groups:
         node = values.get(group)
         if not (isinstance(node, Mapping) and isinstance(node.get("name"), str)):
-            known = ", ".join(choices.choices(group))
-            problems.append(f"{group} has no name: choose one with {group}=NAME (choices: {known})")
+            names = ", ".join(choices.choices(group))
+            problems.append(f"{group} has no name: choose one with {group}=NAME (choices: {names})")
     name = converted.get("name")
     if isinstance(name, str) and (not NAME.fullmatch(name) or name in (".", "..")):
         problems.append(

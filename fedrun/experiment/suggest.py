@@ -18,15 +18,23 @@ def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
 def nearest_key(key: str, keys: Sequence[str]) -> list[str]:
     """Full keys that `key` was probably meant to be: one or two, best first.
 
-    A right last word counts most (`lr` -> `local.lr`), then the whole key, then a near last word.
+    A misspelt first word is mended alone; else a right last word counts most (`lr` -> `local.lr`),
+    then the whole key, then a near last word.
 
     >>> nearest_key("algoritm.mu", ["rounds", "algorithm.mu", "local.lr"])
     ['algorithm.mu']
     >>> nearest_key("lrr", ["rounds", "algorithm.mu", "local.lr"])
     ['local.lr']
     """
+    keys = [known for known in keys if known != key]
+    first, dot, rest = key.partition(".")
+    firsts = {known.partition(".")[0]: None for known in keys}
+    if dot and first not in firsts and (near := nearest(first, firsts)):
+        start = f"{near[0]}."
+        inside = [known.removeprefix(start) for known in keys if known.startswith(start)]
+        return [start + (nearest(rest, inside) or [rest])[0]]
     last = _last(key)
-    same_last = [known for known in keys if _last(known) == last and known != key]
+    same_last = [known for known in keys if _last(known) == last]
     if same_last:
         same_last.sort(key=lambda known: -SequenceMatcher(None, key, known).ratio())
         return same_last[: 1 if "." in key else 2]

@@ -61,7 +61,8 @@ def adam(
     def step(params: Tensors, grads: Tensors, state: Tensors, t: int, lr: float) -> None:
         mean, square = state[0::2], state[1::2]
         if weight_decay:
-            torch._foreach_add_(grads, params, alpha=weight_decay)
+            # Not in place: autograd may have given two parameters the same gradient tensor.
+            grads = list(torch._foreach_add(grads, params, alpha=weight_decay))
         torch._foreach_lerp_(mean, grads, 1 - beta1)
         torch._foreach_mul_(square, beta2)
         torch._foreach_addcmul_(square, grads, grads, value=1 - beta2)

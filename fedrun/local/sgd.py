@@ -54,7 +54,8 @@ def sgd(
 
     def step(params: Tensors, grads: Tensors, velocity: Tensors, t: int, lr: float) -> None:
         if weight_decay:
-            torch._foreach_add_(grads, params, alpha=weight_decay)
+            # Not in place: autograd may have given two parameters the same gradient tensor.
+            grads = list(torch._foreach_add(grads, params, alpha=weight_decay))
         if momentum:
             torch._foreach_mul_(velocity, momentum)
             torch._foreach_add_(velocity, grads)

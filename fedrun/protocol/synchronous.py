@@ -90,7 +90,8 @@ def record(state: State, jobs: Sequence[Job], done: Sequence[Done], down_bytes: 
     """The round's metrics and one row per client, in client order.
 
     `train/loss` and `train/accuracy` are means over every example of every local step of the accepted
-    clients, measured just before the step. A rejected client's figures that are not finite are left out.
+    clients, measured just before the step. Figures that are not finite are left out: a rejected client's,
+    or the mean of squared errors beyond float32 (their gradients may be finite still).
     """
     rows: list[dict[str, Any]] = []
     loss = correct = seen = 0.0
@@ -120,6 +121,7 @@ def record(state: State, jobs: Sequence[Job], done: Sequence[Done], down_bytes: 
     metrics = {"comm/up_bytes": state.up_bytes, "comm/down_bytes": state.down_bytes}
     if seen:
         metrics = {"train/loss": loss / seen, "train/accuracy": correct / seen, **metrics}
+    metrics = {name: value for name, value in metrics.items() if _is_finite(value)}
     return Record(metrics, rows, int(seen))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.model_selection import train_test_split
 
 from fedrun.core.dataset import Dataset
 from fedrun.core.option import ConfigError
@@ -27,7 +28,8 @@ def folder(tmp_path: Path) -> Path:
         table = draw.integers(50, 90, (rows, 14)).astype(float)
         table[:, 2] = np.arange(rows) % 4 + 1
         table[:, 6] = np.arange(rows) % 3
-        table[:, 13] = np.arange(rows) % 5
+        table[:, 13] = np.arange(rows) % 5 if name != "switzerland" else np.arange(rows) > 0
+        table[:, 0] = np.arange(rows)
         lines = [",".join(map(str, row)) for row in table]
         lines[3:3] = [",".join(["?"] + ["1"] * 13), ",".join(["1"] * 6 + ["?"] + ["1"] * 7)]
         # slope, ca and thal may lack a value: these columns are dropped.
@@ -52,15 +54,28 @@ def test_made_files(folder: Path) -> None:
     check_counts_and_scale(heart_disease(root=str(folder)))
 
 
-def test_columns_are_in_flambys_order(folder: Path) -> None:
+@pytest.mark.parametrize("hospital", range(4))
+def test_split_and_columns_are_flambys(folder: Path, hospital: int) -> None:
     data = heart_disease(root=str(folder))
-    x = np.concatenate([data.train.x, data.test.x])
-    # After the 8 plain columns come cp = 2, 3, 4 and restecg = 1, 2: two values each, a hospital.
-    for hospital in range(4):
-        rows = x[np.concatenate([data.train.client, data.test.client]) == hospital]
-        different = [len(np.unique(rows[:, column])) for column in range(13)]
-        assert min(different[:8]) > 2
-        assert different[8:] == [2] * 5
+    patients = list(HOSPITALS.values())[hospital]
+    y = np.arange(patients) % 5 > 0
+    # One healthy patient at Switzerland: FLamby then does not stratify.
+    train, test = train_test_split(
+        np.arange(patients),
+        test_size=1.0 - 0.66,
+        train_size=0.66,
+        random_state=43,
+        stratify=None if hospital == 2 else y,
+    )
+    for split, rows in ((data.train, np.sort(train)), (data.test, np.sort(test))):
+        x = split.x[split.client == hospital].astype(np.float64)
+        # The made age is the row number; the training rows' mean and sd undo the z-score.
+        assert x[:, 0] * train.std(ddof=1) + train.mean() == pytest.approx(rows, abs=1e-4)
+        # After 8 plain columns: cp = 2, 3, 4 (made: row % 4 + 1), restecg = 1, 2 (made: row % 3).
+        for column, hot in enumerate([rows % 4 == 1, rows % 4 == 2, rows % 4 == 3]):
+            assert ((x[:, 8 + column] > 0) == hot).all()
+        for column, hot in enumerate([rows % 3 == 1, rows % 3 == 2]):
+            assert ((x[:, 11 + column] > 0) == hot).all()
 
 
 def test_row_count_is_checked(folder: Path) -> None:
@@ -89,15 +104,3 @@ def test_real_files() -> None:
     assert np.bincount(both, weights=y).tolist() == [139, 98, 45, 101]
     # Switzerland has one healthy patient, so its split is not stratified; chol is 0 throughout.
     assert (data.train.x[data.train.client == 2][:, 3] == 0).all()
-
-
-@real
-def test_first_patient_of_cleveland() -> None:
-    data = heart_disease(root=str(REAL / "heart_disease"))
-    lines = (REAL / "heart_disease" / "processed.cleveland.data").read_text().splitlines()
-    age = np.array([float(line.split(",")[0]) for line in lines])
-    x = np.concatenate([data.train.x[data.train.client == 0], data.test.x[data.test.client == 0]])
-    # A z-score is undone by two patients of known age: 63 is the first row of the file.
-    order = np.sort(x[:, 0])
-    slope = (age.max() - age.min()) / (order[-1] - order[0])
-    assert np.sort(age) == pytest.approx(age.min() + slope * (order - order[0]), abs=1e-3)

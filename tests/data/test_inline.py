@@ -19,10 +19,10 @@ def test_numbers() -> None:
 
 
 def test_owners_are_numbered_in_order() -> None:
-    data = inline(x=[[1], [2], [3]], y=[0, 2, 0], client=[7, -1, 7], task="classes")
+    data = inline(x=[[1], [2], [3]], y=[0, 2, 0], client=[300, 5, 300], task="classes")
     assert data.train.client is not None
     assert data.train.client.tolist() == [1, 0, 1]
-    assert data.client_names == ("-1", "7")
+    assert data.client_names == ("5", "300")
     assert data.spec.classes == ("0", "1", "2")
 
 
