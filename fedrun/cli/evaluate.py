@@ -53,9 +53,8 @@ def per_class(console: Console, scores: Any, classes: tuple[str, ...]) -> None:
     from sklearn.metrics import precision_recall_fscore_support as measure
 
     labels = np.arange(len(classes))
-    table = Table(
-        title="Classification report", title_justify="left", box=None, padding=(0, 2, 0, 0)
-    )
+    console.print("[bold]Classification report[/]")
+    table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("class")
     for heading in ("precision", "recall", "F1", "support"):
         table.add_column(heading, justify="right")
@@ -81,12 +80,8 @@ def confusion(console: Console, scores: Any, classes: tuple[str, ...]) -> None:
     from sklearn.metrics import confusion_matrix
 
     matrix = confusion_matrix(scores.y, scores.prediction, labels=np.arange(len(classes)))
-    table = Table(
-        title="Confusion matrix (rows: true class, columns: predicted)",
-        title_justify="left",
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
+    console.print("[bold]Confusion matrix[/] (rows: true class, columns: predicted)")
+    table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("")
     numbered = sum(len(name) + 2 for name in classes) > console.width - 20
     for index, name in enumerate(classes):
@@ -118,13 +113,12 @@ def clients(console: Console, experiment: Any, scores: Any) -> None:
     order = np.argsort(values if accuracy else -values, kind="stable")
     order = order[~np.isnan(values[order])]
     shown = order if len(order) <= 20 else order[: min(20, ceil(len(order) / 10))]
-    table = Table(
-        title=f"Clients, worst first ({len(shown):,} of {len(values):,}; "
-        f"{len(values) - len(order):,} hold no test example)",
-        title_justify="left",
-        box=None,
-        padding=(0, 2, 0, 0),
+    without = len(values) - len(order)
+    left_out = f"; {without:,} hold no test example" if without else ""
+    console.print(
+        f"[bold]Clients, worst first[/] ({len(shown):,} of {len(values):,} shown{left_out})"
     )
+    table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("client")
     table.add_column("accuracy" if accuracy else "loss", justify="right")
     table.add_column("test examples", justify="right")

@@ -106,7 +106,11 @@ class Screen(Watching):
         for name in COLUMNS:
             values = [line[name] for line in self.history if name in line]
             if values:
-                table.add_row(f"[key]{name_of(name)}[/]", figure(values[-1]), sparkline(values))
+                table.add_row(
+                    f"[key]{name_of(name)}[/]",
+                    figure(values[-1]),
+                    f"[course]{sparkline(values)}[/]",
+                )
         return Group(Text(self.title), bar, table)
 
 
@@ -117,7 +121,8 @@ def observer(quiet: bool) -> Iterator[Watching]:
     if quiet:
         yield Watching()
     elif console.is_terminal:
-        live = Live(console=console, auto_refresh=False)  # no thread of its own beside the workers
+        # no thread of its own beside the workers
+        live = Live(console=console, auto_refresh=False, transient=True)
         watching = Screen(live)
         try:
             yield watching
@@ -154,28 +159,31 @@ def say_how_to_resume(watching: Watching) -> None:
         )
 
 
-def closing(path: Path, watching: Watching, quiet: bool) -> None:
-    """The run's figures, where it lies, and what to do next."""
+def ending(path: Path, watching: Watching, quiet: bool) -> None:
+    """The closing words on the terminal; for scripts the run's path alone."""
     if quiet:
         print(path)
-        return
-    console = Console(theme=THEME, highlight=False)
+    else:
+        closing(path, watching, Console(theme=THEME, highlight=False))
+
+
+def closing(path: Path, watching: Watching, console: Console, shown: Path | None = None) -> None:
+    """The run's figures, where it lies (`shown` instead of its path), and what to do next."""
     summary = json.loads((path / "summary.json").read_text())
     if watching.path is None:
         console.print("This run is finished already; nothing was trained again.")
-    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
-    for column, justify in (
-        ("", "left"),
-        ("last round", "right"),
-        ("best", "right"),
-        ("in round", "right"),
-    ):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for heading in ("last round", "best", "in round"):
+        table.add_column(heading, justify="right")
+    table.add_column("course" if lines else "")
     for name, value in summary["final"].items():
         if name.startswith(("test/", "client/")) or name in ("train/loss", "train/accuracy"):
             best = summary["best"].get(name)
             row = (figure(best["value"]), str(best["round"])) if best else ("", "")
-            table.add_row(name_of(name), figure(value), *row)
+            course = sparkline([line[name] for line in lines if name in line]) if lines else ""
+            table.add_row(f"[key]{name_of(name)}[/]", figure(value), *row, f"[course]{course}[/]")
     console.print(table)
     sent = summary["comm/up_bytes"] + summary["comm/down_bytes"]
     console.print(
@@ -183,7 +191,7 @@ def closing(path: Path, watching: Watching, quiet: bool) -> None:
         f"{summary['time/examples_per_second']:,.0f} examples/s, {sent / 1e6:,.1f} MB sent",
         soft_wrap=True,
     )
-    where = shlex.quote(str(path))
-    console.print(f"\nrun      {path}", soft_wrap=True)
+    where = shlex.quote(str(shown or path))
+    console.print(f"\nrun      {where}", soft_wrap=True)
     console.print(f"score    fedrun evaluate {where}", soft_wrap=True)
     console.print(f"longer   fedrun resume {where} rounds={summary['rounds'] + 20}", soft_wrap=True)

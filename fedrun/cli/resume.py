@@ -24,9 +24,9 @@ def resume(
 ) -> None:
     """Go on from the last checkpoint, to the same bytes as if nothing had happened."""
     with told():
-        from fedrun.cli.progress import closing, observer
+        from fedrun.cli.progress import ending, observer
         from fedrun.experiment import run as runs
 
         with observer(quiet) as watching:
             path = runs.resume(run, overrides or [], watching)
-        closing(path, watching, quiet)
+        ending(path, watching, quiet)

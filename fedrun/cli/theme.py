@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.theme import Theme
 
-THEME = Theme({"key": "cyan", "muted": "dim", "good": "green", "bad": "red"})
+THEME = Theme({"key": "cyan", "muted": "dim", "course": "blue"})
 
 COLUMNS = (
     "train/loss",

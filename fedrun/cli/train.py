@@ -33,9 +33,9 @@ def train(
 
             check(composed)
             return
-        from fedrun.cli.progress import closing, observer
+        from fedrun.cli.progress import ending, observer
         from fedrun.experiment import run
 
         with observer(quiet) as watching:
             path = run.train(composed, watching, resume_unfinished=resume)
-        closing(path, watching, quiet)
+        ending(path, watching, quiet)

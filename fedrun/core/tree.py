@@ -93,7 +93,7 @@ def row(tree_C: Tree, index: int) -> Tree:
 
 def squared_norm(tree_C: Tree) -> Tensor:
     """float64 [C]: the squared Euclidean norm of each client's slice."""
-    parts = [leaf.flatten(1).double().square().sum(1) for leaf in tree_C.leaves()]
+    parts = [leaf.reshape(len(leaf), -1).double().square().sum(1) for leaf in tree_C.leaves()]
     return torch.stack(parts).sum(0)
 
 

@@ -8,10 +8,9 @@ rest, and merged there, so that the grammar and the order are Hydra's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import hydra
@@ -28,7 +27,7 @@ from fedrun.experiment.signature import NEEDED
 
 __all__ = ["Composed", "compose", "config_hash", "dump"]
 
-_fresh = count()
+FILE = "config"  # the group and the name under which a user's file is merged
 
 
 @dataclass(frozen=True)
@@ -56,30 +55,21 @@ def compose(config: str = choices.CONTENTS, overrides: Sequence[str] = ()) -> Co
         if group not in line.chosen:
             factory.check_choice(group, choice)
     file = layer.beneath(file, line.chosen)
-    for group, choice in {**file.choices, **line.chosen}.items():
-        if factory.is_plugin(choice):
-            _store_plugin(group, choice)
-    values = resolve.resolved(_merged(file, line))
+    with _hydra(_stored(file, line.chosen)):
+        values = resolve.resolved(_merged(file, line))
     chosen = {group: values[group]["name"] for group in choices.groups() if group in values}
     return Composed(values, chosen, config, list(overrides))
 
 
 def _merged(file: layer.Layer, line: command_line.CommandLine) -> DictConfig:
     """Let Hydra merge; where it cannot, say which argument is to blame."""
-    chosen = list(line.choosing)
-    if file.choices or file.body:
-        name = f"file_{next(_fresh)}"
-        defaults = [{f"override /{group}": choice} for group, choice in file.choices.items()]
-        node = {"defaults": [*defaults, "_self_"], **file.body}
-        ConfigStore.instance().store(name, node, group="config", package="_global_")
-        chosen.append(f"+config={name}")
+    chosen = [*line.choosing, f"+{FILE}={FILE}"] if file != layer.Layer() else line.choosing
     arguments = [str(override.input_line) for override in line.setting]
-    with _hydra():
-        try:
-            return hydra.compose(choices.CONTENTS, [*chosen, *arguments])
-        except (HydraException, OmegaConfBaseException) as error:
-            bind.refuse(_to_blame(chosen, line))
-            raise ConfigError(f"the config does not fit: {command_line.brief(error)}") from error
+    try:
+        return hydra.compose(choices.CONTENTS, [*chosen, *arguments])
+    except (HydraException, OmegaConfBaseException) as error:
+        bind.refuse(_to_blame(chosen, line))
+        raise ConfigError(f"the config does not fit: {command_line.brief(error)}") from error
 
 
 def _to_blame(chosen: list[str], line: command_line.CommandLine) -> list[str]:
@@ -107,23 +97,33 @@ def _to_blame(chosen: list[str], line: command_line.CommandLine) -> list[str]:
     return unknown + unfit
 
 
-def _store_plugin(group: str, choice: str) -> None:
-    """A user's factory has no YAML file: its signature's defaults take the place of one."""
-    options = bind.options_of(group, choice)
-    node = {
-        name: "???" if option.default is NEEDED else option.default
-        for name, option in options.items()
-    }
-    ConfigStore.instance().store(choice, {"name": choice, **node}, group=group)
+def _stored(file: layer.Layer, chosen: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """What Hydra shall find besides the shipped files: the user's file, and the defaults of users'
+    factories, whose signatures take the place of a YAML file."""
+    defaults = [{f"override /{group}": choice} for group, choice in file.choices.items()]
+    nodes = {f"{FILE}/{FILE}": {"defaults": [*defaults, "_self_"], **file.body}}
+    for group, choice in {**file.choices, **chosen}.items():
+        if factory.is_plugin(choice):
+            options = {
+                name: "???" if option.default is NEEDED else option.default
+                for name, option in bind.options_of(group, choice).items()
+            }
+            nodes[f"{group}/{choice}"] = {"name": choice, **options}
+    return nodes
 
 
 @contextmanager
-def _hydra() -> Iterator[None]:
-    """Hydra, started on our configs; one that the caller has running is set aside meanwhile."""
-    state = GlobalHydra.instance()
+def _hydra(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Hydra, started on our configs and these nodes; one that the caller runs is set aside."""
+    state, store = GlobalHydra.instance(), ConfigStore.instance()
     outer, state.hydra = state.hydra, None
+    held, store.repo = store.repo, dict(store.repo)
     try:
+        for path, node in nodes.items():
+            group, _, name = path.partition("/")
+            store.store(name, node, group, package="_global_" if group == FILE else None)
         with hydra.initialize_config_dir(str(choices.folder()), version_base=None):
             yield
-    finally:
+    finally:  # Hydra copies the whole store each time it composes: what stays there slows it down
+        store.repo = held
         GlobalHydra.instance().hydra = outer

@@ -29,10 +29,8 @@ def summary(overrides: list[str]) -> str:
     parts = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if key.startswith("run.") or key == "name":
-            continue
-        if "/" in value:  # a path: its last part says enough
-            value = PurePath(value.strip("'\"")).name
+        if key.startswith("run.") or key == "name" or "/" in value:
+            continue  # places say nothing about what was run
         leaf = key.rpartition(".")[2] if "." in key else ("" if is_choice(value) else key)
         parts.append(safe(f"{leaf}{value}"))
     return "_".join(parts)[:LONGEST].rstrip("._-") or "default"

@@ -113,6 +113,10 @@ def read_settings(values: Mapping[str, Any]) -> Settings:
             f"name={accept.shown(name)} is not accepted"
             " (accepted: 1 to 64 letters, digits, dots, dashes and underscores)"
         )
+    place = converted.get("run")
+    if place is not None and "" in (place.root, place.dir):
+        key = "run.root" if place.root == "" else "run.dir"
+        problems.append(f"{key}='' is not accepted (accepted: the path of a folder)")
     problems += _stop(converted.get("stop"))
     bind.refuse(problems)
     return Settings(**converted)

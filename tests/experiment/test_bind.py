@@ -287,6 +287,8 @@ def test_the_root_keys():
         ({"evaluate": {}}, "evaluate.every is missing (accepted: a whole number of at least 0)"),
         ({"algorithm": {"mu": 1}}, "algorithm has no name: choose one with algorithm=NAME (choices: "),
         ({"algorithm": None}, "algorithm has no name"),
+        ({"run": {"root": "", "dir": None}}, "run.root='' is not accepted"),
+        ({"run": {"root": "a", "dir": ""}}, "run.dir='' is not accepted"),
         ({"name": ".."}, "name='..' is not accepted"),
         ({"name": "a/b"}, "name='a/b' is not accepted"),
         ({"name": ""}, "name='' is not accepted"),

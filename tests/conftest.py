@@ -1,0 +1,90 @@
+"""Small federations, made the way the program makes them, and trained without the command line."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before PyTorch is imported: it reads this once
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from fedrun.core.federation import State
+from fedrun.core.tree import Tree
+from fedrun.experiment.build import Experiment, build
+from fedrun.experiment.compose import compose
+from fedrun.experiment.loop import Event, rounds
+
+torch.set_num_threads(1)
+
+BLOBS = ["data=blobs", "data.examples=150", "data.features=6", "data.classes=3", "clients.count=5"]
+
+Build = Callable[..., Experiment]
+Play = Callable[..., list[Event]]
+
+
+@pytest.fixture(scope="session")
+def federation() -> Build:
+    """federation("algorithm=fedprox", "algorithm.mu=1", ...) -> Experiment, of one round unless told.
+
+    Without a `data=` of its own it is five unequal clients on 120 rows of three classes.
+    """
+
+    def make(*overrides: str) -> Experiment:
+        data = [] if any(text.startswith("data=") for text in overrides) else BLOBS
+        return build(compose("train", [*data, "rounds=1", *overrides]).values)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def play() -> Play:
+    """play(experiment) -> the events of all its rounds, from `state` on where one is given."""
+
+    def run(experiment: Experiment, state: State | None = None) -> list[Event]:
+        with experiment.engine.open(experiment.protocol.chunk) as map_chunks:
+            return list(rounds(experiment, state or experiment.state, [], map_chunks))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def train(federation: Build, play: Play) -> Callable[..., Tree]:
+    """train(overrides) -> the global model after the last round."""
+
+    def model(*overrides: str) -> Tree:
+        last = play(federation(*overrides))[-1]
+        return last.state.server["model"]
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def line() -> Callable[..., list[str]]:
+    """line([[(x, y), ...], ...]) -> overrides: these points at these clients, and y ~ w x + b from zero.
+
+    One whole-set step a round at lr 0.1 unless told; squared error; so everything has a closed form.
+    """
+
+    def overrides(clients: list[list[tuple[float, float]]]) -> list[str]:
+        x = [[x] for points in clients for x, _ in points]
+        y = [y for points in clients for _, y in points]
+        owner = [k for k, points in enumerate(clients) for _ in points]
+        return ["data=inline", f"data.x={x}", f"data.y={y}", f"data.client={owner}",
+                "partition=natural", "model=logistic", "model.init=0",
+                "local.batch_size=0", "local.lr=0.1"]  # fmt: skip
+
+    return overrides
+
+
+@pytest.fixture(scope="session")
+def same() -> Callable[[Tree, Tree], bool]:
+    """same(tree, tree): the same names and the same bits."""
+
+    def equal(left: Any, right: Any) -> bool:
+        if isinstance(left, Tree):
+            return left.keys() == right.keys() and all(equal(left[n], right[n]) for n in left)
+        return torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
+
+    return equal

@@ -1,0 +1,136 @@
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedrun.core.plan import Work, client_plan, draw_cohort, even_chunks
+
+sizes = st.integers(1, 40)
+batches = st.integers(0, 50)
+
+
+def plan(examples, work, round=1, client=0, seed=0):
+    held = np.arange(100, 100 + 2 * examples, 2)
+    return client_plan(held, work, seed, round, client), held
+
+
+def steps_of(drawn):
+    return [drawn.rows[a:b].tolist() for a, b in zip(drawn.bounds[:-1], drawn.bounds[1:], strict=True)]
+
+
+@given(sizes, batches, st.integers(1, 4))
+def test_every_epoch_is_a_permutation_and_keeps_its_short_batch(examples, batch_size, epochs):
+    work = Work(epochs, 0, batch_size)
+    drawn, held = plan(examples, work)
+    batches_drawn = steps_of(drawn)
+    per_epoch = len(batches_drawn) // epochs
+    size = batch_size or examples
+    assert drawn.steps == len(batches_drawn) == work.num_steps(examples)
+    for epoch in range(epochs):
+        part = batches_drawn[epoch * per_epoch : (epoch + 1) * per_epoch]
+        assert sorted(sum(part, [])) == held.tolist()
+        assert [len(batch) for batch in part[:-1]] == [size] * (per_epoch - 1)
+        assert len(part[-1]) == (examples - 1) % size + 1
+
+
+@given(sizes, batches, st.integers(1, 60))
+def test_steps_are_counted_exactly_and_go_on_over_epochs(examples, batch_size, steps):
+    drawn, held = plan(examples, Work(1, steps, batch_size))
+    assert drawn.steps == steps
+    whole = drawn.rows[: len(drawn.rows) // examples * examples].reshape(-1, examples)
+    assert (np.sort(whole, axis=1) == held).all()
+    rest = drawn.rows[whole.size :]
+    assert len(set(rest.tolist())) == len(rest)
+
+
+@given(sizes, st.integers(1, 5), batches)
+def test_steps_begin_as_epochs_do(examples, steps, batch_size):
+    few, _ = plan(examples, Work(1, steps, batch_size))
+    many, _ = plan(examples, Work(9, 0, batch_size))
+    assert steps_of(few) == steps_of(many)[:steps] or few.steps > many.steps
+
+
+def test_batch_size_zero_is_the_whole_local_set():
+    drawn, held = plan(7, Work(2, 0, 0))
+    assert drawn.bounds.tolist() == [0, 7, 14]
+    assert sorted(drawn.rows[:7].tolist()) == held.tolist()
+
+
+def test_epochs_rounds_clients_and_seeds_have_orders_of_their_own():
+    work = Work(2, 0, 0)
+    orders = [
+        tuple(rows) for drawn in (
+            plan(20, work)[0], plan(20, work, round=2)[0], plan(20, work, client=1)[0],
+            plan(20, work, seed=1)[0],
+        ) for rows in steps_of(drawn)
+    ]  # fmt: skip
+    assert len(set(orders)) == 8
+
+
+def test_a_plan_repeats_itself():
+    assert steps_of(plan(9, Work(2, 0, 4))[0]) == steps_of(plan(9, Work(2, 0, 4))[0])
+
+
+@given(st.integers(0, 99), st.integers(1, 99), st.integers(1, 30), st.data())
+def test_a_cohort_is_sorted_and_without_replacement(seed, round, clients, data):
+    size = data.draw(st.integers(1, clients))
+    weights = data.draw(st.none() | st.just(np.arange(1.0, clients + 1)))
+    cohort = draw_cohort(seed, round, clients, size, weights)
+    assert cohort.tolist() == sorted(set(cohort.tolist()))
+    assert len(cohort) == size
+    assert set(cohort.tolist()) <= set(range(clients))
+    assert cohort.dtype == np.int64
+
+
+def test_a_cohort_of_all_is_everybody():
+    assert draw_cohort(3, 1, 5, 5, np.ones(5)).tolist() == [0, 1, 2, 3, 4]
+
+
+def frequency(clients, size, weights, rounds=4000):
+    seen = np.zeros(clients)
+    for round in range(rounds):
+        seen[draw_cohort(11, round, clients, size, weights)] += 1
+    return seen / rounds
+
+
+def chance(size, weights):
+    """Who is in, when clients are taken one after the other in proportion to their weights."""
+    total = np.zeros(len(weights))
+    for order in permutations(range(len(weights)), size):
+        left, probability = sum(weights), 1.0
+        for client in order:
+            probability *= weights[client] / left
+            left -= weights[client]
+        total[list(order)] += probability
+    return total
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_frequencies_of_a_cohort(size):
+    # Four sd of a frequency near one half over 4,000 rounds.
+    tolerance = 4 * 0.5 / np.sqrt(4000)
+    weights = np.array([1.0, 2.0, 3.0, 10.0])
+    assert frequency(4, size, weights) == pytest.approx(chance(size, weights), abs=tolerance)
+    assert frequency(4, size, None) == pytest.approx([size / 4] * 4, abs=tolerance)
+
+
+@given(st.integers(1, 200), st.integers(1, 70))
+def test_chunks_cover_in_order_and_are_even(clients, size):
+    cohort = np.arange(clients) * 3
+    chunks = even_chunks(cohort, size)
+    assert np.concatenate(chunks).tolist() == cohort.tolist()
+    lengths = [len(chunk) for chunk in chunks]
+    assert max(lengths) <= size
+    assert max(lengths) - min(lengths) <= 1
+    assert len(chunks) == -(-clients // size)
+
+
+def test_chunks_do_not_depend_on_the_workers(federation):
+    for engine in ("eager", "stack"):
+        cut = {
+            federation(f"engine={engine}", f"engine.workers={n}").federation.chunk_size
+            for n in (1, 2, 5)
+        }
+        assert len(cut) == 1
