@@ -31,7 +31,7 @@ from fedrun.core.tree import Tree, per_client
 
 
 def scaffold(local: Local, server: Server) -> Algorithm:
-    """Control variates cancel the drift between clients; twice the traffic, state at each client."""
+    """Control variates cancel the drift between clients, for twice the traffic."""
     if local.displacement is None:
         raise ConfigError(
             f"algorithm=scaffold reads its control variates off plain SGD steps and does not work "

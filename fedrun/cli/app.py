@@ -43,6 +43,9 @@ def told() -> Iterator[None]:
         # Whoever read our output has left (`| head`): no reason for noise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
+    except OSError as error:
+        say(f"fedrun: {error.filename or 'the system'}: {error.strerror or error}")
+        raise typer.Exit(1) from error
 
 
 def say(text: str) -> None:

@@ -8,8 +8,8 @@ import os
 def complete(incomplete: str) -> list[str]:
     """Candidates for one word of a command line.
 
-    Bash cuts words at `=`: in `algorithm=fed<Tab>` the word is `fed`, and what stands before it is in
-    COMP_WORDS only; there the bare value is offered. Zsh and fish hand over the whole word.
+    Bash cuts words at `=`: in `algorithm=fed<Tab>` the word is `fed`, and what stands before it is
+    in COMP_WORDS only; there the bare value is offered. Zsh and fish hand over the whole word.
     """
     key, equals, value = incomplete.partition("=")
     if equals:
@@ -49,7 +49,7 @@ def values_of(key: str) -> list[str]:
 
 
 def all_keys() -> list[str]:
-    """Groups, `config`, and every nested key of the default config and of each group's other choices."""
+    """Groups, `config`, and every nested key of the default config and of all other choices."""
     from fedrun.experiment import choices, config_file
 
     page = config_file.read(choices.folder() / "train.yaml")

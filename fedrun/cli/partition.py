@@ -9,7 +9,7 @@ from fedrun.cli.arguments import Overrides, compose_arguments
 
 
 def partition(overrides: Overrides = None) -> None:
-    """Show who would hold what: a table, a picture of labels by clients, the hash; train nothing."""
+    """Show who would hold what, as a table and a picture; train nothing."""
     with told():
         from fedrun.cli.partition_view import show
         from fedrun.experiment.build import hold

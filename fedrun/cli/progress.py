@@ -187,7 +187,8 @@ def closing(path: Path, watching: Watching, console: Console, shown: Path | None
     console.print(table)
     sent = summary["comm/up_bytes"] + summary["comm/down_bytes"]
     console.print(
-        f"\n{summary['rounds']} rounds ({summary['stopped']}) in {duration(summary['time/seconds'])}, "
+        f"\n{summary['rounds']} rounds ({summary['stopped']}) "
+        f"in {duration(summary['time/seconds'])}, "
         f"{summary['time/examples_per_second']:,.0f} examples/s, {sent / 1e6:,.1f} MB sent",
         soft_wrap=True,
     )

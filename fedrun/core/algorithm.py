@@ -21,7 +21,8 @@ class Trained:
 
     params: Tree_C of the local models; steps: int64 [C] of real steps, short batches included;
     displacement: float64 [C], see `Local.displacement` (NaN where it has none);
-    loss, correct, seen: float64 [C], sums over every example of every step, measured before the step.
+    loss, correct, seen: float64 [C], sums over every example of every step, measured before the
+    step.
     """
 
     params: Tree
@@ -33,7 +34,7 @@ class Trained:
 
 
 class Solve(Protocol):
-    """Minimise `F_k(w) + <drift, w> + mu/2 |w - anchor|^2` from `start` at each client of a chunk."""
+    """Minimise `F_k(w) + <drift, w> + mu/2 |w - anchor|^2` from `start` at each client."""
 
     def __call__(
         self, start: Tree, *, drift: Tree | None = None, anchor: Tree | None = None, mu: float = 0.0

@@ -1,4 +1,4 @@
-"""A data set as a federation sees it: rows, targets, and (where the data say so) who owns each row."""
+"""A data set as a federation sees it: rows, targets and, where the data say so, their owners."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ Map = Callable[[Tree, Iterable[Job]], Iterator[Done]]
 
 @dataclass(frozen=True)
 class Protocol:
-    """One round, in two halves: `chunk` runs beside the data, in any process; `round` at the server."""
+    """A round in halves: `chunk` runs beside the data, in any process; `round` at the server."""
 
     chunk: Callable[[Tree, Job], Done]
     round: Callable[[State, Map], tuple[State, Record]]

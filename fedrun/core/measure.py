@@ -1,7 +1,7 @@
 """What is measured of a model, and how each figure is defined.
 
-Every figure is a mean over rows or over clients of numbers measured per row, so one pass over the test
-set serves the global figures and every client's own.
+Every figure is a mean over rows or over clients of numbers measured per row, so one pass over the
+test set serves the global figures and every client's own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def score(task: Task, params: Tree, examples: Examples) -> Scores:
     module = task.load(params).eval()
     parts = []
     with torch.no_grad():
-        for x, y in zip(examples.x.split(BATCH), examples.y.split(BATCH), strict=True):
+        for x, y in zip(
+            torch.split(examples.x, BATCH), torch.split(examples.y, BATCH), strict=True
+        ):
             outputs = module(x)
             parts.append((task.loss(outputs, y), task.predict(outputs), task.correct(outputs, y)))
     loss, prediction, correct = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
@@ -67,8 +69,8 @@ def global_figures(task: Task, scores: Scores, prefix: str = "test") -> dict[str
 def client_figures(task: Task, scores: Scores, shares: Ragged) -> dict[str, float]:
     """The mean over clients of each client's own figure, and the mean over its worst tenth.
 
-    The figure is accuracy, or the loss for regression, on the client's share of the test set; clients
-    without a test row are left out; the worst tenth has at least one client.
+    The figure is accuracy, or the loss for regression, on the client's share of the test set;
+    clients without a test row are left out; the worst tenth has at least one client.
     """
     name = "accuracy" if task.has_accuracy else "loss"
     values = per_client_mean(scores.correct if task.has_accuracy else scores.loss, shares)

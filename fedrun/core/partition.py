@@ -83,8 +83,8 @@ def partition(
 ) -> Partition:
     """Complete a split of the training rows with each client's share of the test set.
 
-    Where the data name owners for the test rows, callers build `Partition` themselves; here the test
-    set is shared out in the same proportions as the training set (`matched_test`).
+    Where the data name owners for the test rows, callers build `Partition` themselves; here the
+    test set is shared out in the same proportions as the training set (`matched_test`).
     """
     held = Ragged.of([np.sort(rows) for rows in train])
     numbers = [str(client) for client in range(len(train))]
@@ -95,7 +95,8 @@ def matched_test(dataset: Dataset, held: Ragged) -> Ragged:
     """Deal the test set so that each client's share has the label mix of its training rows.
 
     For each class the test rows, in order, are cut at the clients' cumulative shares of that class
-    (rounded); classes that nobody trains on go to no client. Disjoint; deterministic; draws nothing.
+    (rounded); classes that nobody trains on go to no client. Disjoint; deterministic; draws
+    nothing.
     """
     num_clients = len(held)
     number = dataset.spec.kind == "number"

@@ -1,7 +1,7 @@
 """A round's plan: who takes part, and which rows each of them sees in which step.
 
-The plan is data, drawn from the seed before anything is trained, and every engine gets the same one:
-so engines can be compared with each other, and a killed run repeats itself.
+The plan is data, drawn from the seed before anything is trained, and every engine gets the same
+one: so engines can be compared with each other, and a killed run repeats itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from fedrun.core.random import generator
 class Work:
     """How much a client does in a round: `epochs` passes, or exactly `steps` steps where not 0.
 
-    batch_size: examples per step; 0 is the whole local set. The last, shorter batch of a pass is kept.
+    batch_size: examples per step; 0 is the whole local set. The last, shorter batch of a pass is
+    kept.
     """
 
     epochs: int

@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 
 Stream = Literal["partition", "cohort", "batch", "layer"]
-"""partition: who holds what; cohort: who takes part; batch: the order of a client's examples; layer:
-what the model itself draws while it trains (dropout). First weights are PyTorch's own business."""
+"""partition: who holds what; cohort: who takes part; batch: the order of a client's examples;
+layer: what the model itself draws while it trains (dropout). First weights are
+PyTorch's own business."""
 
 
 def key(seed: int, stream: Stream, round: int = 0, client: int = 0) -> int:

@@ -43,7 +43,7 @@ class Schedule:
 def lr_schedule(
     group: str, lr: float, kind: Kind, decay: float, every: int, rounds: int
 ) -> Schedule:
-    """A `Schedule` whose options all have an effect, or a `ConfigError` naming the one that has none."""
+    """A `Schedule` whose options all have an effect, or a `ConfigError` naming one that has not."""
     if decay != 1.0 and kind not in ("exponential", "step"):
         raise ConfigError(
             f"{group}.decay={decay:g} has no effect with {group}.schedule={kind}; "

@@ -1,7 +1,7 @@
 """The learning problem as pure functions: a model's structure, its loss, and what is measured.
 
-Loss and correctness are given per example [B], so that means, sums per client and padded batches are
-all taken by whoever needs them.
+Loss and correctness are given per example [B], so that means, sums per client and padded batches
+are all taken by whoever needs them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Task:
         return self.module
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """float [B]: cross entropy, binary cross entropy on logits, or squared error (mean over outputs)."""
+        """float [B]: cross entropy (`binary`: of one logit), or squared error (mean of outputs)."""
         if self.spec.kind == "classes":
             return F.cross_entropy(outputs, y, reduction="none")
         if self.spec.kind == "binary":
@@ -70,7 +70,7 @@ class Task:
         return self.predict(outputs) == y
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """int64 [B] the class (binary: logit above 0, that is probability above one half), or the outputs."""
+        """int64 [B]: the class (`binary`: whether the logit is above 0); else the outputs."""
         if self.spec.kind == "classes":
             return outputs.argmax(-1)
         if self.spec.kind == "binary":

@@ -21,7 +21,7 @@ Leaf = Tensor | int | float
 
 
 class Tree(dict[str, Any]):
-    """A dict of leaves (`Tensor | int | float`) and further `Tree`s, with arithmetic leaf by leaf."""
+    """A dict of leaves (`Tensor | int | float`) and further `Tree`s, with arithmetic on leaves."""
 
     def map(self, function: Callable[..., Any], *others: Tree) -> Tree:
         """`function` on each leaf, beside the leaves of `others` under the same names."""

@@ -1,7 +1,7 @@
 """The gradient of the whole local objective, from the gradient of the loss.
 
-g = grad F_k(w) + drift + mu (w - anchor), then scaled down to `clip_norm`. Nothing is changed in place:
-two parameters may have been given the same gradient tensor.
+g = grad F_k(w) + drift + mu (w - anchor), then scaled down to `clip_norm`. Nothing is changed in
+place: two parameters may have been given the same gradient tensor.
 """
 
 from __future__ import annotations

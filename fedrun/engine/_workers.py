@@ -1,12 +1,12 @@
 """Where chunks are worked on: in this process, or in N processes that share the data.
 
-Workers are forked once, after the data and the model are built and before anything has run on a second
-thread; so they share every tensor without a copy, and nothing has to be serialised but messages and
-results. Where a system cannot fork (Windows; macOS, whose frameworks do not survive it), the same N
-are threads: the same bits, less speed.
+Workers are forked once, after the data and the model are built and before anything has run on a
+second thread; so they share every tensor without a copy, and nothing has to be serialised but
+messages and results. Where a system cannot fork (Windows; macOS, whose frameworks do not survive
+it), the same N are threads: the same bits, less speed.
 
-Each worker has its own pipe and closes its copies of everybody else's: when the runner is killed, even
-by SIGKILL, every worker reads the end of its pipe and leaves.
+Each worker has its own pipe and closes its copies of everybody else's: when the runner is killed,
+even by SIGKILL, every worker reads the end of its pipe and leaves.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def _processes(chunk: Chunk, workers: int) -> Iterator[list[tuple[BaseProcess, C
                 target=_serve, args=(chunk, theirs, inherited, os.getpid()), daemon=True
             )
             with warnings.catch_warnings():
-                # Python 3.12 warns of fork beside threads; numpy's BLAS keeps idle ones, which are safe.
+                # Python 3.12 warns of fork beside threads; numpy's BLAS keeps idle ones, which are
+                # safe.
                 warnings.filterwarnings("ignore", "This process", DeprecationWarning)
                 process.start()
             theirs.close()
@@ -134,8 +135,8 @@ def _share_out(
 
 
 class _Pickler(pickle.Pickler):
-    """Tensors travel as their bytes. `Connection.send` would have PyTorch put every one of them into
-    shared memory of its own: an open file each, of which a process may have about a thousand.
+    """Tensors travel as their bytes. `Connection.send` would have PyTorch put every one of them
+    into shared memory of its own: an open file each, of which a process may have about a thousand.
 
     Pickle is safe here, and only here: both ends are this very program, and the pipe has no name.
     """
@@ -157,8 +158,8 @@ def _receive(pipe: Connection) -> Any:
 
 
 def _lost(crew: list[tuple[BaseProcess, Connection]]) -> RunError:
+    wait([process.sentinel for process, _ in crew], timeout=1.0)
     for process, _ in crew:
-        process.join(timeout=1.0)
         if process.exitcode is not None:
             code = process.exitcode
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"

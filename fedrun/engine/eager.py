@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from threading import Lock
-
 from itertools import pairwise
+from threading import Lock
 
 import torch
 from torch import nn
@@ -30,7 +29,8 @@ def eager(
 ) -> Engine:
     """Train the clients one after the other with PyTorch's autograd; works for every model.
 
-    workers: processes that train clients side by side, one thread each; results do not depend on it.
+    workers: processes that train clients side by side, one thread each; results do not depend on
+    it.
     chunk: clients per unit of work; 0 cuts the cohort into about 16 parts of at most 16 clients.
     """
     names = [name for name, _ in task.module.named_parameters()]
@@ -71,8 +71,8 @@ _lent = Lock()
 
 @contextmanager
 def lent_generator(seed: int) -> Iterator[None]:
-    """PyTorch's dropout can only draw from the global generator: lend it one state, to one thread at
-    a time, and put the old one back."""
+    """PyTorch's dropout can only draw from the global generator: lend it one state, to one thread
+    at a time, and put the old one back."""
     with _lent, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

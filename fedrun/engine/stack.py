@@ -1,8 +1,8 @@
 """A chunk of clients in lockstep: every operation works on all of them at once.
 
-Clients are sorted by their number of steps, so at step t the active ones are the first k, a shrinking
-prefix of every stacked tensor, and nobody is masked. Only batches that are shorter than another
-client's in the same step are padded, with weight 0.
+Clients are sorted by their number of steps, so at step t the active ones are the first k, a
+shrinking prefix of every stacked tensor, and nobody is masked. Only batches that are shorter than
+another client's in the same step are padded, with weight 0.
 
 Chains of linear layers and ReLU get a hand-written forward and backward pass (`_chain_gradient`);
 other models are lifted with `torch.func.vmap`.
@@ -129,5 +129,6 @@ def refuse_random_layers(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.modules.dropout._DropoutNd):
             raise ConfigError(
-                f"engine=stack cannot train a model with {type(layer).__name__} layers; take engine=eager"
+                f"engine=stack cannot train a model with {type(layer).__name__} layers; "
+                f"take engine=eager"
             )

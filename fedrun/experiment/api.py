@@ -50,7 +50,7 @@ class Run:
         return compose(str(self.path / "config.yaml"), []).values
 
     def model(self) -> nn.Module:
-        """The module with the final weights (of the last checkpoint, where the run is unfinished)."""
+        """The module with the final weights; of the last checkpoint where the run is unfinished."""
         experiment = build(self.config)
         params, _ = load_model(self.path, experiment)
         return experiment.task.load(params).eval()

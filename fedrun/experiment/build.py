@@ -67,8 +67,8 @@ def hold(values: Mapping[str, Any]) -> Holdings:
 
 def build(values: Mapping[str, Any]) -> Experiment:
     """The whole federation; a `ConfigError` where two choices do not go together."""
-    # One thread per process, set once: parallelism is over clients, and OpenMP threads that fight for
-    # busy cores cost a factor of ten.
+    # One thread per process, set once: parallelism is over clients, and OpenMP threads that fight
+    # for busy cores cost a factor of ten.
     torch.set_num_threads(1)
     held = hold(values)
     settings, bound, dataset, partition = held.settings, held.bound, held.dataset, held.partition
@@ -123,8 +123,8 @@ def cohort_size(settings: Settings, num_clients: int) -> int:
 def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:
     """The module with the first weights that `torch.manual_seed(seed)` gives it.
 
-    So they are those of any PyTorch script that starts with this seed, which a comparison with other
-    people's runs needs: on small problems the first weights decide more than the method.
+    So they are those of any PyTorch script that starts with this seed, which a comparison with
+    other people's runs needs: on small problems the first weights decide more than the method.
     """
     # PyTorch's layers draw from its global generator: lend it one state, and put the old one back.
     with torch.random.fork_rng(devices=[]):
@@ -132,8 +132,8 @@ def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:
         module: nn.Module = model.call(spec=spec)
     if any(True for _ in module.buffers()):
         raise ConfigError(
-            f"model={model.name} keeps buffers (as BatchNorm does), and averaging them is not defined "
-            f"here yet; take GroupNorm or LayerNorm in its place"
+            f"model={model.name} keeps buffers (as BatchNorm does), and averaging them is not "
+            f"defined here yet; take GroupNorm or LayerNorm in its place"
         )
     with torch.no_grad():
         shape = tuple(module.eval()(torch.zeros(2, *spec.input_shape)).shape)

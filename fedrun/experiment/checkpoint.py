@@ -1,8 +1,8 @@
 """Checkpoints: everything that going on needs, as safetensors and JSON, whole or not there.
 
-A checkpoint is a folder. It is written under a hidden name, flushed, and renamed into place; only then
-does `latest` name it and are older ones removed. Its JSON part holds a SHA-256 of the tensors and of
-itself, so a flipped bit is told from a good file.
+A checkpoint is a folder. It is written under a hidden name, flushed, and renamed into place; only
+then does `latest` name it and are older ones removed. Its JSON part holds a SHA-256 of the tensors
+and of itself, so a flipped bit is told from a good file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAME = re.compile(r"round_(\d{6,})")
 
 
 def save_checkpoint(folder: Path, tree: Tree, facts: dict[str, Any], keep: int) -> Path:
-    """Write `folder/round_NNNNNN` from the state's tree; keep only the newest `keep` checkpoints."""
+    """Write `folder/round_NNNNNN` from the state's tree; keep the newest `keep` checkpoints."""
     folder.mkdir(exist_ok=True)
     target = folder / f"round_{tree['round']:06d}"
     beside = folder / f".{target.name}.part"

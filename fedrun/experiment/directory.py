@@ -1,9 +1,9 @@
 """The run directory: what a run writes, in which order, so that it can be trusted at every instant.
 
-A new directory appears under its name only when config, partition and manifest are in it. Each round
-appends one line to `metrics.jsonl`, its rows to `clients.jsonl` and a record to `audit.jsonl`. A
-checkpoint first flushes those three to the disk and then notes their lengths: resuming cuts them back
-to exactly there.
+A new directory appears under its name only when config, partition and manifest are in it. Each
+round appends one line to `metrics.jsonl`, its rows to `clients.jsonl` and a record to
+`audit.jsonl`. A checkpoint first flushes those three to the disk and then notes their lengths:
+resuming cuts them back to exactly there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fedrun.core.tree import Tree
 from fedrun.experiment import ledger
 from fedrun.experiment.build import Experiment
 from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from fedrun.experiment.files import json_line, sha256, write_bytes, write_json
+from fedrun.experiment.files import append, json_line, sha256, write_bytes, write_json
 from fedrun.experiment.loop import Event
 
 LOGS = ("metrics.jsonl", "clients.jsonl", "audit.jsonl")
@@ -83,7 +83,7 @@ class RunDirectory:
         return cls(path, manifest, {}, take_lock(path))
 
     def restore(self, experiment: Experiment) -> tuple[State, list[dict[str, float]]]:
-        """The newest checkpoint's state and the metrics up to it; the logs are cut back to there."""
+        """The newest checkpoint's state and the metrics up to it; cuts the logs back to there."""
         newest = newest_checkpoint(self.path / "checkpoints")
         if newest is None:
             lengths = dict.fromkeys(LOGS, 0)
@@ -107,7 +107,8 @@ class RunDirectory:
             raise RunError(f"{self.path / 'metrics.jsonl'} is damaged: {error}") from error
         if len(history) != state.round:
             raise RunError(
-                f"{self.path / 'metrics.jsonl'} is damaged: {len(history)} lines at round {state.round}"
+                f"{self.path / 'metrics.jsonl'} is damaged: "
+                f"{len(history)} lines at round {state.round}"
             )
         self.logs = open_logs(self.path)
         if newest is None:
@@ -117,8 +118,8 @@ class RunDirectory:
 
     def append(self, event: Event) -> None:
         """One finished round."""
-        self.logs["metrics.jsonl"].write(json_line(event.metrics))
-        self.logs["clients.jsonl"].write(b"".join(map(json_line, event.clients)))
+        append(self.logs["metrics.jsonl"], json_line(event.metrics))
+        append(self.logs["clients.jsonl"], b"".join(map(json_line, event.clients)))
         ok = [row["client"] for row in event.clients if row["status"] == "ok"]
         rejected = [row["client"] for row in event.clients if row["status"] == "rejected"]
         self.note(
@@ -139,7 +140,7 @@ class RunDirectory:
         """Add a record to the ledger."""
         linked = ledger.link(self.chain, record)
         self.chain = linked["hash"]
-        self.logs["audit.jsonl"].write(json_line(linked))
+        append(self.logs["audit.jsonl"], json_line(linked))
 
     def checkpoint(self, state: State, keep: int) -> None:
         """Save the state, after everything that was written before it."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -33,7 +33,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in this folder survive a loss of power; nothing to do where folders have no handle."""
+    """Make renames in this folder survive a loss of power; Windows gives folders no handle."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -41,6 +41,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def append(file: BinaryIO, content: bytes) -> None:
+    """Write all of it to an unbuffered file; a full disk is an `OSError`, not a short line."""
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]
 
 
 def json_line(record: dict[str, Any]) -> bytes:

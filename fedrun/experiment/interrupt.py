@@ -12,8 +12,8 @@ from types import FrameType
 class Interrupts:
     """While entered, SIGINT and SIGTERM raise `KeyboardInterrupt`, but not inside `held()`.
 
-    A signal that comes inside `held()` is raised when it is left. In threads other than the main one
-    signals cannot be handled and nothing changes.
+    A signal that comes inside `held()` is raised when it is left. In threads other than the main
+    one signals cannot be handled and nothing changes.
     """
 
     def __init__(self) -> None:

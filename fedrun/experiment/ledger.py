@@ -1,8 +1,8 @@
 """The hash-chained ledger: what left each client, and under which protection.
 
-One JSON object a line with sorted keys. `hash` is SHA-256 of the previous line's hash followed by this
-record without its `hash`; the first record follows 64 zeros. A record that was altered, removed or put
-in between breaks the chain at its line.
+One JSON object a line with sorted keys. `hash` is SHA-256 of the previous line's hash followed by
+this record without its `hash`; the first record follows 64 zeros. A record that was altered,
+removed or put in between breaks the chain at its line.
 """
 
 from __future__ import annotations

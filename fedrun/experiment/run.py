@@ -107,7 +107,10 @@ def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
                     f"({facts[name]['sha256'][:12]} instead of {manifest[name]['sha256'][:12]}); "
                     f"bring the old data back, or start a new run"
                 )
-        run = RunDirectory.reopen(path, manifest)
+        try:
+            run = RunDirectory.reopen(path, manifest)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written to: {error.strerror or error}") from error
         try:
             state, history = run.restore(experiment)
             if state.round > experiment.settings.rounds:
@@ -156,14 +159,14 @@ def _go(
             run.checkpoint(state, settings.checkpoint.keep)
             run.update(status="interrupted", ended=now())
         raise
-    except RunError as error:
-        run.update(status="failed", error=str(error), ended=now())
-        raise
     except OSError as error:
         raise RunError(
             f"writing to {run.path} failed after round {state.round}: {error.strerror or error};\n"
             f"mend that, then: fedrun resume {shlex.quote(str(run.path))}"
         ) from error
+    except Exception as error:
+        run.update(status="failed", error=f"{type(error).__name__}: {error}", ended=now())
+        raise
 
 
 def summarise(
@@ -191,7 +194,7 @@ def summarise(
         "best": best,
         "measured": {
             "final": f"the global model after round {state.round}",
-            "best": "the best of the evaluated rounds on the test set itself, so an optimistic figure",
+            "best": "the best evaluated round, chosen on the test set itself: optimistic",
             "test/*": f"the official test set of {len(experiment.test)} examples",
             "client/*": "clients' own shares of the test set, every client counting alike",
             "train/*": "mean over the round's local steps, before each step",
@@ -211,8 +214,8 @@ def saved_config(path: Path, manifest: Mapping[str, Any]) -> Composed:
     composed = compose(str(path / "config.yaml"), [])
     if config_hash(composed.values) not in manifest["config"].values():
         raise RunError(
-            f"{path / 'config.yaml'} was changed after the run began; put it back, or start a new run "
-            f"with: fedrun train config={path / 'config.yaml'}"
+            f"{path / 'config.yaml'} was changed after the run began; put it back, or start a new "
+            f"run with: fedrun train config={path / 'config.yaml'}"
         )
     return composed
 
@@ -223,7 +226,8 @@ def refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key) and not key.startswith(MAY_CHANGE):
             raise ConfigError(
-                f"a run cannot go on with another {key} ({old.get(key)} before, {new.get(key)} now);\n"
+                f"a run cannot go on with another {key} "
+                f"({old.get(key)} before, {new.get(key)} now);\n"
                 f"resume takes rounds, engine.workers, evaluate.*, checkpoint.* and stop.*; "
                 f"for anything else start a new run"
             )

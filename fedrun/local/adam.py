@@ -8,7 +8,8 @@
 | alpha | lr |
 | b1, b2 | beta1, beta2 |
 
-Both moments start at zero every round. Weight decay is added to the gradient, as in `torch.optim.Adam`.
+Both moments start at zero every round. Weight decay is added to the gradient, as in
+`torch.optim.Adam`.
 """
 
 from __future__ import annotations

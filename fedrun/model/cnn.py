@@ -22,8 +22,8 @@ def cnn(spec: Spec, *, channels: list[int] = [32, 64], units: Count = 512) -> nn
     if len(spec.input_shape) != 3 or min(spec.input_shape[1:]) < 4:
         shape = "x".join(map(str, spec.input_shape))
         raise ConfigError(
-            f"model=cnn needs images of at least 4x4 pixels, and this data set has examples of shape "
-            f"{shape}; take model=mlp or model=logistic"
+            f"model=cnn needs images of at least 4x4 pixels, and this data set has examples of "
+            f"shape {shape}; take model=mlp or model=logistic"
         )
     if len(channels) != 2 or min(channels) < 1:
         raise ConfigError(f"model.channels={channels} is not two numbers of at least 1")

@@ -89,9 +89,10 @@ def synchronous(federation: Federation) -> Protocol:
 def record(state: State, jobs: Sequence[Job], done: Sequence[Done], down_bytes: int) -> Record:
     """The round's metrics and one row per client, in client order.
 
-    `train/loss` and `train/accuracy` are means over every example of every local step of the accepted
-    clients, measured just before the step. Figures that are not finite are left out: a rejected client's,
-    or the mean of squared errors beyond float32 (their gradients may be finite still).
+    `train/loss` and `train/accuracy` are means over every example of every local step of the
+    accepted clients, measured just before the step. Figures that are not finite are left out: a
+    rejected client's, or the mean of squared errors beyond float32 (their gradients may be finite
+    still).
     """
     rows: list[dict[str, Any]] = []
     loss = correct = seen = 0.0

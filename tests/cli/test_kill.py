@@ -112,7 +112,7 @@ def test_one_worker_comes_to_the_same_bytes(
 def test_ctrl_c_saves_and_says_how_to_resume(
     tmp_path: Path, undisturbed: tuple[Path, float]
 ) -> None:
-    path, seconds = undisturbed
+    path, _ = undisturbed
     run = tmp_path / "run"
     process = subprocess.Popen(
         [*FEDRUN, "train", *CONFIG, "checkpoint.every=0", f"run.dir={run}"],

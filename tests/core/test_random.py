@@ -51,7 +51,7 @@ def test_torch_takes_every_seed():
 
 
 def global_states():
-    name, words, *rest = np.random.get_state()  # noqa: NPY002 - it must not have moved
+    name, words, *rest = np.random.get_state()
     return torch.random.get_rng_state().tolist(), name, words.tolist(), rest
 
 

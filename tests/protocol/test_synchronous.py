@@ -1,0 +1,103 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fedrun.core.option import RunError
+
+# Every client has one point (1, y): one step of lr 0.1 moves w and b from zero to 0.2 y each.
+
+
+def poisoned(experiment, client, value):
+    """The same federation, in which the update of one client is spoiled."""
+    from fedrun.protocol.synchronous import synchronous
+
+    federation = experiment.federation
+
+    def solver(plan):
+        solve = federation.solver(plan)
+
+        def spoiled(*args, **options):
+            trained = solve(*args, **options)
+            for index, one in enumerate(plan.clients):
+                if one.client == client:
+                    trained.params["1.bias"][index] = value
+            return trained
+
+        return spoiled
+
+    return replace(experiment, protocol=synchronous(replace(federation, solver=solver)))
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_client_whose_update_is_not_finite_is_rejected(algorithm, value, line, federation, play):
+    points = line([[(1, 1)], [(1, 2)], [(1, 6)]])
+    experiment = federation(*points, f"algorithm={algorithm}", "algorithm.weights=uniform"
+                            if algorithm == "fedavg" else "rounds=1")  # fmt: skip
+    event = play(poisoned(experiment, 1, value))[0]
+    assert [row["status"] for row in event.clients] == ["ok", "rejected", "ok"]
+    # The round goes on with the mean of 0.2 and 1.2.
+    assert [leaf.item() for leaf in event.state.server["model"].values()] == pytest.approx([0.7] * 2)
+    assert event.metrics["train/loss"] == pytest.approx((1 + 36) / 2)
+    assert event.metrics["train/examples"] == 2
+    assert 1 not in event.state.bank.rows
+    assert "update_norm" not in event.clients[1]
+    json.dumps([event.metrics, event.clients], allow_nan=False)
+
+
+def test_a_round_in_which_nobody_is_accepted_moves_nothing(line, federation, play):
+    experiment = federation(*line([[(1, 1)]]), "rounds=2")
+    events = play(poisoned(experiment, 0, float("nan")))
+    assert [event.state.round for event in events] == [1, 2]
+    assert all((leaf == 0).all() for leaf in events[-1].state.server["model"].values())
+    assert "train/loss" not in events[0].metrics
+
+
+def test_a_global_model_that_is_not_finite_names_the_round(line, federation, play):
+    # Each client is finite, at 3e38; twice that, weighed and summed, is not.
+    experiment = federation(*line([[(1, 1), (1, 1)], [(1, 1)]]))
+    with pytest.raises(RunError, match=r"round 1: the global model is not finite any more"):
+        play(poisoned(experiment, 0, 3e38))
+
+
+def test_a_test_loss_that_is_not_finite_names_the_round(line, federation, play):
+    experiment = federation(*line([[(1, 1e25)]]), "rounds=3")
+    with pytest.raises(RunError, match=r"round 1: test/loss is not finite, the model has diverged"):
+        play(experiment)
+
+
+def test_a_training_loss_beyond_float32_is_left_out(line, federation, play):
+    experiment = federation(*line([[(1, 1e25)]]), "rounds=2", "evaluate.every=0")
+    with experiment.engine.open(experiment.protocol.chunk) as map_chunks:
+        state, record = experiment.protocol.round(experiment.state, map_chunks)
+    assert state.server["model"]["1.bias"].isfinite().all()
+    assert "train/loss" not in record.metrics
+    json.dumps([record.metrics, record.clients], allow_nan=False)
+
+
+def test_traffic_adds_up_over_rounds(line, federation, play):
+    experiment = federation(*line([[(1, k)] for k in range(5)]), "rounds=3", "clients.per_round=2")
+    events = play(experiment)
+    # Two float32 numbers for each of two clients a round.
+    assert [event.metrics["comm/up_bytes"] for event in events] == [16, 32, 48]
+    assert [event.metrics["comm/down_bytes"] for event in events] == [16, 32, 48]
+    assert [(row["up_bytes"], row["down_bytes"]) for row in events[2].clients] == [(8, 8)] * 2
+    assert [event.metrics["round"] for event in events] == [1, 2, 3]
+
+
+def test_a_small_cohort_is_the_mean_of_those_who_were_there(line, federation, play):
+    experiment = federation(*line([[(1, k)] for k in range(5)]), "clients.per_round=2")
+    event = play(experiment)[0]
+    there = [row["client"] for row in event.clients]
+    assert event.state.server["model"]["1.bias"].item() == pytest.approx(0.2 * sum(there) / 2)
+    assert torch.isfinite(event.state.server["model"]["1.weight"]).all()
+
+
+def test_clients_can_be_drawn_by_size(line, federation, play):
+    big, small = [(1, 1)] * 97, [(1, 0)]
+    experiment = federation(*line([small, big, small, small]), "clients.per_round=1",
+                            "clients.sampling=size", "rounds=30", "evaluate.every=0")  # fmt: skip
+    there = [event.clients[0]["client"] for event in play(experiment)]
+    assert there.count(1) >= 26  # 30 draws at chance 0.97: fewer has chance below 0.002

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from fedrun.core.tree import Tree
+from fedrun.server.sgd import sgd
+
+
+def walk(server, means):
+    params = Tree(w=torch.tensor([10.0], dtype=torch.float64))
+    state = server.init(params)
+    path = []
+    for t, mean in enumerate(means):
+        update = Tree(w=torch.tensor([mean], dtype=torch.float64))
+        params, state = server.step(params, state, update, t)
+        path.append(params["w"].item())
+    return path
+
+
+def test_lr_one_adds_the_mean():
+    assert walk(sgd(3), [1.0, -2.0, 4.0]) == [11.0, 9.0, 13.0]
+
+
+def test_lr_scales():
+    assert walk(sgd(3, lr=0.5), [1.0, -2.0, 4.0]) == [10.5, 9.5, 11.5]
+
+
+def test_fedavgm_by_hand():
+    # v = 1; 0.9 - 2 = -1.1; -0.99 + 4 = 3.01; each times lr 0.5.
+    path = walk(sgd(3, lr=0.5, momentum=0.9), [1.0, -2.0, 4.0])
+    assert path == pytest.approx([10.5, 9.95, 11.455], rel=1e-12)
+
+
+def test_the_schedule_is_of_the_round():
+    path = walk(sgd(3, schedule="exponential", decay=0.5), [1.0, 1.0, 1.0])
+    assert path == [11.0, 11.5, 11.75]
+
+
+def test_nothing_is_changed_in_place():
+    server = sgd(1, momentum=0.9)
+    params = Tree(w=torch.tensor([1.0]))
+    state = server.init(params)
+    server.step(params, state, Tree(w=torch.tensor([1.0])), 0)
+    assert params["w"].item() == 1.0
+    assert state["velocity"]["w"].item() == 0.0
+
+
+def test_without_momentum_there_is_no_state():
+    assert sgd(1).init(Tree(w=torch.zeros(1))) == Tree()
