@@ -83,6 +83,11 @@ def build(values: Mapping[str, Any]) -> Experiment:
     )
     size = cohort_size(settings, len(partition))
     by_size = settings.clients.sampling == "size"
+    if by_size and size == len(partition):
+        raise ConfigError(
+            f"clients.sampling=size has no effect while all {size} clients take part in every "
+            f"round; set clients.per_round"
+        )
     federation = Federation(
         algorithm=algorithm,
         chain=[weigh],

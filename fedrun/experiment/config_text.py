@@ -39,6 +39,8 @@ def _list(dumper: Any, items: list[Any]) -> Any:
 def _text(dumper: Any, text: str) -> Any:
     number = config_file.FLOAT.fullmatch(text) or config_file.INTEGER.fullmatch(text)
     style = "'" if number else None
+    if not text.isprintable():  # YAML breaks a line at U+0085, U+2028 and U+2029 too
+        style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

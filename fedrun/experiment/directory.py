@@ -28,7 +28,7 @@ from fedrun.core.tree import Tree
 from fedrun.experiment import ledger
 from fedrun.experiment.build import Experiment
 from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from fedrun.experiment.files import append, json_line, sha256, write_bytes, write_json
+from fedrun.experiment.files import append, json_line, sha256, sync_folder, write_bytes, write_json
 from fedrun.experiment.loop import Event
 
 LOGS = ("metrics.jsonl", "clients.jsonl", "audit.jsonl")
@@ -68,6 +68,7 @@ class RunDirectory:
             if path.exists():
                 path.rmdir()  # an empty folder that the user made
             beside.rename(path)
+            sync_folder(path.parent)
         except OSError:
             shutil.rmtree(beside, ignore_errors=True)
             raise

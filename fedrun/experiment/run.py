@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import platform
 import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
-import fedrun
 from fedrun.core.federation import State
-from fedrun.core.measure import is_better
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.build import Experiment, build
 from fedrun.experiment.compose import Composed, compose, config_hash, dump
 from fedrun.experiment.directory import RunDirectory, hashes, read_manifest
 from fedrun.experiment.interrupt import Interrupts
-from fedrun.experiment.loop import Event, check_stop, evaluate, rounds
+from fedrun.experiment.loop import Event, check_stop, evaluate, rounds, stop_reason
+from fedrun.experiment.manifest import first_manifest, now
 from fedrun.experiment.place import run_path
+from fedrun.experiment.summary import summarise
 
-MAY_CHANGE = ("rounds", "engine.workers", "evaluate.", "checkpoint.", "stop.", "run.", "name")
+# `data.root` and `data.path` say where the bytes lie; that they are the same bytes is checked.
+MAY_CHANGE = (
+    "rounds", "engine.workers", "evaluate.", "checkpoint.", "stop.", "run.", "name", "data.root",
+    "data.path",
+)  # fmt: skip
 
 
 class Observer(Protocol):
@@ -136,14 +134,13 @@ def _go(
     interrupts: Interrupts,
 ) -> None:
     settings = experiment.settings
-    stopped = None
     try:
         with experiment.engine.open(experiment.protocol.chunk) as map_chunks:
             observer.started(run.path, experiment, history)
             for event in rounds(experiment, state, history, map_chunks):
                 with interrupts.held():
                     run.append(event)
-                    state, stopped = event.state, event.stopped
+                    state = event.state
                     history.append(event.metrics)
                     every = settings.checkpoint.every
                     if every and state.round % every == 0:
@@ -152,6 +149,7 @@ def _go(
         with interrupts.held(final=True):
             figures = evaluate(experiment, state) if not history else {}
             run.checkpoint(state, settings.checkpoint.keep)
+            stopped = stop_reason(settings.stop, history)
             summary = summarise(experiment, state, history, figures, stopped)
             run.finish(state.server["model"], summary, ended=now())
     except KeyboardInterrupt:
@@ -167,44 +165,6 @@ def _go(
     except Exception as error:
         run.update(status="failed", error=f"{type(error).__name__}: {error}", ended=now())
         raise
-
-
-def summarise(
-    experiment: Experiment,
-    state: State,
-    history: Sequence[Mapping[str, float]],
-    figures: Mapping[str, float],
-    stopped: str | None,
-) -> dict[str, Any]:
-    """Final and best figures, each with how it was measured, and what they cost."""
-    last = {**(history[-1] if history else {}), **figures}
-    measured = [name for name in last if name.startswith(("test/", "client/"))]
-    best = {}
-    for name in measured:
-        lines = [line for line in history if name in line] or [{**last, "round": 0}]
-        line = max(lines, key=lambda line, name=name: is_better(name) * line[name])  # type: ignore[misc]
-        best[name] = {"value": line[name], "round": line["round"]}
-    seconds = sum(line["time/round_seconds"] for line in history)
-    training = sum(line["time/train_seconds"] for line in history)
-    examples = sum(line["train/examples"] for line in history)
-    return {
-        "rounds": state.round,
-        "stopped": stopped or "all rounds done",
-        "final": {name: last[name] for name in last if not name.startswith(("time/", "round"))},
-        "best": best,
-        "measured": {
-            "final": f"the global model after round {state.round}",
-            "best": "the best evaluated round, chosen on the test set itself: optimistic",
-            "test/*": f"the official test set of {len(experiment.test)} examples",
-            "client/*": "clients' own shares of the test set, every client counting alike",
-            "train/*": "mean over the round's local steps, before each step",
-        },
-        "train/examples": examples,
-        "comm/up_bytes": state.up_bytes,
-        "comm/down_bytes": state.down_bytes,
-        "time/seconds": seconds,
-        "time/examples_per_second": examples / training if training else 0.0,
-    }
 
 
 def saved_config(path: Path, manifest: Mapping[str, Any]) -> Composed:
@@ -228,8 +188,8 @@ def refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"a run cannot go on with another {key} "
                 f"({old.get(key)} before, {new.get(key)} now);\n"
-                f"resume takes rounds, engine.workers, evaluate.*, checkpoint.* and stop.*; "
-                f"for anything else start a new run"
+                f"resume takes rounds, engine.workers, evaluate.*, checkpoint.*, stop.* and "
+                f"data.root; for anything else start a new run"
             )
     for group in ("local", "server"):
         if new.get(f"{group}.schedule") == "cosine" and old["rounds"] != new["rounds"]:
@@ -246,48 +206,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
-
-
-def first_manifest(digest: str, composed: Composed, experiment: Experiment) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "status": "running",
-        "command": shlex.join(["fedrun", "train", *composed.command]),
-        **hashes(digest, experiment),
-        "parameters": sum(p.numel() for p in experiment.task.module.parameters()),
-        "clients": len(experiment.partition),
-        "device": str(experiment.test.x.device),
-        "threads_per_worker": torch.get_num_threads(),
-        "versions": {
-            "fedrun": fedrun.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": version("numpy"),
-        },
-        "machine": {"system": platform.system(), "processor": platform.machine()},
-        "git": git_facts(Path(__file__)),
-        "started": now(),
-        "resumed": 0,
-    }
-
-
-def git_facts(file: Path) -> dict[str, Any]:
-    """Commit and dirtiness of the checkout that tracks this file; empty where none does."""
-
-    def ask(*words: str) -> str:
-        command = ["git", "-C", str(file.parent), *words]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        return answer.stdout.strip()
-
-    try:
-        ask("ls-files", "--error-unmatch", file.name)
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return {}
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def evaluation_config(

@@ -51,7 +51,11 @@ def test_what_is_reported_of_a_client(line, federation, play):
 
 def reference(experiment, rounds):
     """FederatedAveraging as one writes it in a script."""
-    data, held, work = experiment.dataset.train, experiment.partition.train, experiment.federation.work
+    data, held, work = (
+        experiment.dataset.train,
+        experiment.partition.train,
+        experiment.federation.work,
+    )
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
     model = nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     model.load_state_dict(experiment.state.server["model"])

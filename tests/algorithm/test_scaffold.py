@@ -42,9 +42,9 @@ def test_only_the_cohort_moves_its_control(line, federation, play, same):
         assert len(cohort) == 2
         for client in range(5):
             if client not in cohort:
-                assert same(
-                    event.state.bank.take([client]), before.bank.take([client])
-                ), "a client that was not there moved its control"
+                assert same(event.state.bank.take([client]), before.bank.take([client])), (
+                    "a client that was not there moved its control"
+                )
         # The server's control moves by the cohort's share of all clients.
         moved = sum(
             event.state.bank.take([k])["control"]["1.bias"].item()
@@ -90,5 +90,7 @@ def test_it_costs_twice_the_traffic(federation, play):
 
 
 def test_adam_is_refused(federation):
-    with pytest.raises(ConfigError, match=r"scaffold .* does not work with local=adam; take local=sgd"):
+    with pytest.raises(
+        ConfigError, match=r"scaffold .* does not work with local=adam; take local=sgd"
+    ):
         federation("algorithm=scaffold", "local=adam")

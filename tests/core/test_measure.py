@@ -13,7 +13,9 @@ from fedrun.core.tree import Tree
 
 def linear(kind, weight, bias):
     weight = torch.tensor(weight)
-    task = Task(nn.Linear(weight.shape[1], len(weight)), Spec((weight.shape[1],), len(weight), kind))
+    task = Task(
+        nn.Linear(weight.shape[1], len(weight)), Spec((weight.shape[1],), len(weight), kind)
+    )
     return task, Tree(weight=weight, bias=torch.tensor(bias))
 
 

@@ -17,7 +17,9 @@ def plan(examples, work, round=1, client=0, seed=0):
 
 
 def steps_of(drawn):
-    return [drawn.rows[a:b].tolist() for a, b in zip(drawn.bounds[:-1], drawn.bounds[1:], strict=True)]
+    return [
+        drawn.rows[a:b].tolist() for a, b in zip(drawn.bounds[:-1], drawn.bounds[1:], strict=True)
+    ]
 
 
 @given(sizes, batches, st.integers(1, 4))

@@ -68,4 +68,3 @@ def test_a_whole_round_does_not_listen_to_the_global_generators(train, same):
     with torch.random.fork_rng(devices=[]):
         torch.rand(17)
         assert same(train(*overrides), first)
-

@@ -141,6 +141,13 @@ def test_what_is_written_reads_back_the_same(values):
     assert list(back) == list(values)
 
 
+@pytest.mark.parametrize(
+    "text", ["\x85", "a\u2028b", "\u2029", "\n", "\t x", "\x00", "\r", "\ufeff"]
+)
+def test_every_line_break_and_sign_is_kept(text):
+    assert parse(dump({"a": text, "b": [text]})) == {"a": text, "b": [text]}
+
+
 def test_numbers_are_written_so_that_they_keep_their_type():
     assert dump({"lr": 1e-05, "n": 1, "one": 1.0, "hidden": [2, 3]}) == (
         "lr: 1.0e-05\nn: 1\none: 1.0\nhidden: [2, 3]\n"

@@ -14,7 +14,9 @@ def draw(seed):
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.7), (0.0, 0.0)])
 def test_it_is_torch_adam(weight_decay, betas):
-    local = adam(1, lr=0.05, beta1=betas[0], beta2=betas[1], epsilon=1e-3, weight_decay=weight_decay)
+    local = adam(
+        1, lr=0.05, beta1=betas[0], beta2=betas[1], epsilon=1e-3, weight_decay=weight_decay
+    )
     params = draw(0)
     theirs = [torch.nn.Parameter(p.clone()) for p in params]
     optimizer = torch.optim.Adam(theirs, 0.05, betas, 1e-3, weight_decay)

@@ -76,9 +76,7 @@ def test_the_momentum_starts_at_zero_every_round(line, train):
     # s = w + b at one point (1, 1): the gradient of both is 2 (s - 1), so a step of momentum v adds
     # 2 v to s. Two steps at lr 0.1, momentum 0.5: v = -2 then 0.5 (-2) + 2 (0.4 - 1) = -2.2:
     # s = 0.4, then 0.84. The second round: v = -0.32: s = 0.904; v = -0.16 - 0.192: s = 0.9744.
-    model = train(
-        *line([[(1, 1)]]), "rounds=2", "local.steps=2", "local.momentum=0.5"
-    )
+    model = train(*line([[(1, 1)]]), "rounds=2", "local.steps=2", "local.momentum=0.5")
     assert [leaf.item() for leaf in model.values()] == pytest.approx([0.4872, 0.4872])
 
 

@@ -51,7 +51,10 @@ def test_logistic_can_start_at_zero_or_as_wide_as_told():
     ("make", "message"),
     [
         (lambda: mlp(MNIST, hidden=[5, 0]), r"model.hidden=\[5, 0\]: every layer needs at least 1"),
-        (lambda: cnn(Spec((64,), 2, "classes")), r"model=cnn needs images .* shape 64; take model=mlp"),
+        (
+            lambda: cnn(Spec((64,), 2, "classes")),
+            r"model=cnn needs images .* shape 64; take model=mlp",
+        ),
         (lambda: cnn(Spec((1, 3, 9), 2, "classes")), r"at least 4x4 pixels"),
         (lambda: cnn(MNIST, channels=[4]), r"model.channels=\[4\] is not two numbers"),
         (lambda: cnn(MNIST, channels=[4, 0]), r"model.channels=\[4, 0\] is not two numbers"),

@@ -39,7 +39,9 @@ def test_a_client_whose_update_is_not_finite_is_rejected(algorithm, value, line,
     event = play(poisoned(experiment, 1, value))[0]
     assert [row["status"] for row in event.clients] == ["ok", "rejected", "ok"]
     # The round goes on with the mean of 0.2 and 1.2.
-    assert [leaf.item() for leaf in event.state.server["model"].values()] == pytest.approx([0.7] * 2)
+    assert [leaf.item() for leaf in event.state.server["model"].values()] == pytest.approx(
+        [0.7] * 2
+    )
     assert event.metrics["train/loss"] == pytest.approx((1 + 36) / 2)
     assert event.metrics["train/examples"] == 2
     assert 1 not in event.state.bank.rows

@@ -1,0 +1,60 @@
+"""`manifest.json`: what ran, from which code, on which machine; no environment, so no secrets."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import fedrun
+from fedrun.experiment.build import Experiment
+from fedrun.experiment.compose import Composed
+from fedrun.experiment.directory import hashes
+
+
+def first_manifest(digest: str, composed: Composed, experiment: Experiment) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "status": "running",
+        "command": shlex.join(["fedrun", "train", *composed.command]),
+        **hashes(digest, experiment),
+        "parameters": sum(p.numel() for p in experiment.task.module.parameters()),
+        "clients": len(experiment.partition),
+        "device": str(experiment.test.x.device),
+        "threads_per_worker": torch.get_num_threads(),
+        "versions": {
+            "fedrun": fedrun.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": version("numpy"),
+        },
+        "machine": {"system": platform.system(), "processor": platform.machine()},
+        "git": git_facts(Path(__file__)),
+        "started": now(),
+        "resumed": 0,
+    }
+
+
+def git_facts(file: Path) -> dict[str, Any]:
+    """Commit and dirtiness of the checkout that tracks this file; empty where none does."""
+
+    def ask(*words: str) -> str:
+        command = ["git", "-C", str(file.parent), *words]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return answer.stdout.strip()
+
+    try:
+        ask("ls-files", "--error-unmatch", file.name)
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,48 @@
+"""`summary.json`: final and best figures, each with how it was measured, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedrun.core.federation import State
+from fedrun.core.measure import is_better
+from fedrun.experiment.build import Experiment
+
+
+def summarise(
+    experiment: Experiment,
+    state: State,
+    history: Sequence[Mapping[str, float]],
+    figures: Mapping[str, float],
+    stopped: str | None,
+) -> dict[str, Any]:
+    """Final and best figures, each with how it was measured, and what they cost."""
+    last = {**(history[-1] if history else {}), **figures}
+    measured = [name for name in last if name.startswith(("test/", "client/"))]
+    best = {}
+    for name in measured:
+        lines = [line for line in history if name in line] or [{**last, "round": 0}]
+        line = max(lines, key=lambda line, name=name: is_better(name) * line[name])  # type: ignore[misc]
+        best[name] = {"value": line[name], "round": line["round"]}
+    seconds = sum(line["time/round_seconds"] for line in history)
+    training = sum(line["time/train_seconds"] for line in history)
+    examples = sum(line["train/examples"] for line in history)
+    return {
+        "rounds": state.round,
+        "stopped": stopped or "all rounds done",
+        "final": {name: last[name] for name in last if not name.startswith(("time/", "round"))},
+        "best": best,
+        "measured": {
+            "final": f"the global model after round {state.round}",
+            "best": "the best evaluated round, chosen on the test set itself: optimistic",
+            "test/*": f"the official test set of {len(experiment.test)} examples",
+            "client/*": "clients' own shares of the test set, every client counting alike",
+            "train/*": "mean over the round's local steps, before each step",
+        },
+        "train/examples": examples,
+        "comm/up_bytes": state.up_bytes,
+        "comm/down_bytes": state.down_bytes,
+        "time/seconds": seconds,
+        "time/examples_per_second": examples / training if training else 0.0,
+    }

@@ -1,0 +1,84 @@
+"""Every engine does what the reference engine does, for every method, model and local optimiser."""
+
+import pytest
+import torch
+
+from fedrun.core.option import ConfigError
+from fedrun.experiment.choices import choices, chosen_by, holders
+
+REFERENCE = "eager"
+ENGINES = [name for name in choices("engine") if name != REFERENCE]
+SMALL = {
+    "mlp": ["model.hidden=[8]"],
+    "cnn": ["data=digits", "clients.count=30", "clients.per_round=4",
+            "model.channels=[2,3]", "model.units=8"],
+}  # fmt: skip
+WORK = {
+    "partial batches": {"local.batch_size": 7},
+    "epochs": {"local.epochs": 3},
+    "steps": {"local.steps": 5, "local.batch_size": 7},
+    "weight decay": {"local.weight_decay": 0.1, "local.batch_size": 7},
+    "clip": {"local.clip_norm": 0.1, "local.batch_size": 7},
+    "momentum": {"local.momentum": 0.9, "local.batch_size": 7},
+}
+
+
+def overrides(algorithm, local, work):
+    """The work as far as the method leaves it open and the optimiser knows it; None if nothing is left."""
+    fixed = chosen_by("algorithm", algorithm).get("local", {})
+    options = {key.removeprefix("local."): value for key, value in work.items()}
+    free = {key: value for key, value in options.items() if key not in fixed}
+    if not free or any(local not in holders("local", key) for key in free):
+        return None
+    return [f"local.{key}={value}" for key, value in free.items()]
+
+
+def assert_agree(engine, federation, play, *options):
+    updates = {}
+    for name in (REFERENCE, engine):
+        try:
+            experiment = federation(f"engine={name}", *options)
+        except ConfigError as refused:
+            pytest.skip(str(refused))
+        start = experiment.state.server["model"]
+        end = play(experiment)[0].state.server["model"]
+        updates[name] = torch.cat([leaf.flatten() for leaf in (end - start).values()])
+    length = updates[REFERENCE].norm()
+    assert length > 0
+    assert (updates[engine] - updates[REFERENCE]).norm() <= 1e-5 * length
+
+
+CASES = [
+    pytest.param(algorithm, local, found, id=f"{algorithm}-{local}-{name}")
+    for algorithm in choices("algorithm")
+    for local in choices("local")
+    for name, work in WORK.items()
+    if (found := overrides(algorithm, local, work))
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("algorithm", "local", "work"), CASES)
+def test_for_every_method_and_way_of_working(engine, algorithm, local, work, federation, play):
+    options = [f"algorithm={algorithm}", f"local={local}", *SMALL["mlp"], *work]
+    assert_agree(engine, federation, play, *options)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("model", choices("model"))
+@pytest.mark.parametrize("algorithm", choices("algorithm"))
+@pytest.mark.parametrize("local", choices("local"))
+def test_for_every_model(engine, model, algorithm, local, federation, play):
+    options = [f"algorithm={algorithm}", f"local={local}", "local.clip_norm=1",
+               f"model={model}", *SMALL.get(model, [])]  # fmt: skip
+    assert_agree(engine, federation, play, *options)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("task", ["number", "binary"])
+def test_for_every_kind_of_target(engine, task, federation, play):
+    x = [[0.1 * i, (i * i) % 7] for i in range(23)]
+    y = [i % 2 for i in range(23)]
+    options = ["data=inline", f"data.x={x}", f"data.y={y}", f"data.task={task}", "partition=iid",
+               "clients.count=4", "local.lr=0.01", "local.batch_size=4", *SMALL["mlp"]]  # fmt: skip
+    assert_agree(engine, federation, play, *options)

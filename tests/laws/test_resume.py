@@ -1,0 +1,27 @@
+"""Going on from a checkpoint is going straight on, to the bit."""
+
+import pytest
+
+from fedrun.experiment.checkpoint import load_checkpoint, save_checkpoint
+from fedrun.experiment.choices import choices
+
+OPTIONS = ("model.hidden=[8]", "clients.per_round=3", "rounds=4")
+SERVERS = {"plain": (), "momentum": ("server.momentum=0.9", "server.lr=0.5")}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("engine", choices("engine"))
+@pytest.mark.parametrize("algorithm", choices("algorithm"))
+def test_resume(algorithm, engine, server, federation, play, same, tmp_path):
+    options = (f"algorithm={algorithm}", f"engine={engine}", *OPTIONS, *SERVERS[server])
+    straight = play(federation(*options))
+    half = straight[1].state
+    path = save_checkpoint(tmp_path / "checkpoints", half.to_tree(), {}, 1)
+    again = federation(*options)  # another process would build it anew
+    restored = again.state.restored(load_checkpoint(path)[0])
+    assert same(restored.to_tree(), half.to_tree())
+    rest = play(again, restored)
+    assert [event.state.round for event in rest] == [3, 4]
+    for one, other in zip(straight[2:], rest, strict=True):
+        assert same(one.state.to_tree(), other.state.to_tree())
+        assert one.clients == other.clients
