@@ -26,7 +26,7 @@ Play = Callable[..., list[Event]]
 
 @pytest.fixture(scope="session")
 def federation() -> Build:
-    """federation("algorithm=fedprox", "algorithm.mu=1", ...) -> Experiment, of one round unless told.
+    """federation("algorithm=fedprox", "algorithm.mu=1") -> Experiment, of one round unless told.
 
     Without a `data=` of its own it is five unequal clients on 120 rows of three classes.
     """
@@ -62,9 +62,9 @@ def train(federation: Build, play: Play) -> Callable[..., Tree]:
 
 @pytest.fixture(scope="session")
 def line() -> Callable[..., list[str]]:
-    """line([[(x, y), ...], ...]) -> overrides: these points at these clients, and y ~ w x + b from zero.
+    """line([[(x, y), ...], ...]) -> overrides: the points of each client, fitted by y ~ w x + b.
 
-    One whole-set step a round at lr 0.1 unless told; squared error; so everything has a closed form.
+    Squared error from w = b = 0; one whole-set step of lr 0.1 a round unless told: a closed form.
     """
 
     def overrides(clients: list[list[tuple[float, float]]]) -> list[str]:

@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "fedrun"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMPONENTS = {
-    "data", "partition", "model", "local", "server", "algorithm", "privacy", "secure", "compression",
-    "attack", "defence", "system", "engine", "tracker", "callback",
+    "data", "partition", "model", "local", "server", "algorithm", "privacy", "secure",
+    "compression", "attack", "defence", "system", "engine", "tracker", "callback",
 }  # fmt: skip
 ALLOWED = {
     "core": {"core"},

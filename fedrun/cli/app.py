@@ -16,13 +16,28 @@ import typer
 import fedrun
 from fedrun.core.option import ConfigError, RunError
 
-app = typer.Typer(
-    name="fedrun",
-    help="Run federated learning experiments: strict configs, the same bits every time.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+def main() -> None:
+    """The console script."""
+    build_app()()
+
+
+def build_app() -> typer.Typer:
+    """The program with all its commands."""
+    from fedrun.cli import evaluate, listing, partition, resume, show, train
+
+    app = typer.Typer(
+        name="fedrun",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(options)
+    for command in (train.train, resume.resume, evaluate.evaluate, show.show):
+        app.command()(command)
+    app.command("list")(listing.list_choices)
+    app.command()(partition.partition)
+    return app
 
 
 @contextmanager
@@ -59,21 +74,9 @@ def version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     _: Annotated[
         bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Run federated learning experiments: strict configs, the same bits every time."""
-
-
-def main() -> None:
-    """The console script."""
-    from fedrun.cli import evaluate, listing, partition, resume, show, train
-
-    for command in (train.train, resume.resume, evaluate.evaluate, show.show):
-        app.command()(command)
-    app.command("list")(listing.list_choices)
-    app.command()(partition.partition)
-    app()

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+VALUES = {"device": ["cpu", "cuda", "auto"], "clients.sampling": ["uniform", "size"]}
 
 
 def complete(incomplete: str) -> list[str]:
@@ -13,49 +18,84 @@ def complete(incomplete: str) -> list[str]:
     """
     key, equals, value = incomplete.partition("=")
     if equals:
-        return [f"{key}={choice}" for choice in values_of(key) if choice.startswith(value)]
-    key = bash_key(incomplete)
+        return [f"{key}={choice}" for choice in values_of(key, value)]
+    key = bash_key()
     if key:
-        return [choice for choice in values_of(key) if choice.startswith(incomplete)]
-    return [f"{known}=" for known in all_keys() if known.startswith(incomplete)]
+        return list(values_of(key, incomplete))
+    found = [f"{known}=" for known in all_keys() if known.startswith(incomplete)]
+    if len(found) == 1:
+        # The only candidate would be followed by a blank, and what follows here is the value. With
+        # its values beside it the shell fills in what they share, which is the key.
+        found += [found[0] + value for value in values_of(found[0][:-1])]
+    return found
 
 
 def complete_group(incomplete: str) -> list[str]:
+    """Candidates for `fedrun list GROUP`."""
     from fedrun.experiment import choices
 
     return [group for group in (*choices.groups(), "config") if group.startswith(incomplete)]
 
 
-def bash_key(incomplete: str) -> str:
-    """The key before the `=` that bash has cut off, or nothing."""
-    words = os.environ.get("COMP_WORDS", "").split()
-    if incomplete and words and words[-1] == incomplete:
-        words = words[:-1]
-    if len(words) >= 2 and words[-1] == "=":
-        return words[-2]
-    last = words[-1] if words else ""
-    return last[:-1] if last.endswith("=") else last.partition("=")[0] if "=" in last else ""
+def bash_key() -> str:
+    """The key before the `=` at which bash has cut the word under the cursor, or nothing."""
+    words = os.environ.get("COMP_WORDS", "").split("\n")  # Typer's script joins them so
+    here = int(os.environ.get("COMP_CWORD", "0"))
+    for equals in (here, here - 1):
+        if 1 < equals < len(words) and words[equals] == "=":
+            return words[equals - 1]
+    return ""
 
 
-def values_of(key: str) -> list[str]:
-    """The values that a key may take, where they can be listed."""
+def values_of(key: str, start: str = "") -> Iterator[str]:
+    """The values that a key may take, where they can be listed, else its defaults."""
     from fedrun.experiment import choices
 
     if key == "config":
-        return choices.config_names()
-    if key in choices.groups():
-        return choices.choices(key)
-    return {"device": ["cpu", "cuda", "auto"], "clients.sampling": ["uniform", "size"]}.get(key, [])
+        found = [*choices.config_names(), *_yaml_files(start)]
+    elif key in choices.groups():
+        found = choices.choices(key)
+    else:
+        found = VALUES.get(key) or _defaults(key)
+    return (value for value in found if value.startswith(start))
 
 
 def all_keys() -> list[str]:
     """Groups, `config`, and every nested key of the default config and of all other choices."""
-    from fedrun.experiment import choices, config_file
+    from fedrun.experiment import choices
 
-    page = config_file.read(choices.folder() / "train.yaml")
-    page.pop("defaults")
-    keys = ["config", *choices.groups(), *choices.keys(page)]
+    keys = ["config", *choices.groups(), *choices.keys(choices.root())]
     for group in choices.groups():
         for choice in choices.choices(group):
             keys += choices.keys({group: choices.chosen_by(group, choice)[group]})
     return list(dict.fromkeys(keys))
+
+
+def _defaults(key: str) -> list[str]:
+    """What a key is when nothing is said, by the choices of its group, as one types it."""
+    from fedrun.experiment import choices
+
+    group, _, option = key.partition(".")
+    pages = [choices.root()]
+    if group in choices.groups():
+        pages = [choices.chosen_by(group, choice) for choice in choices.choices(group)]
+    nodes = [page.get(group) for page in pages]
+    found = [node[option] for node in nodes if isinstance(node, dict) and option in node]
+    if not option:
+        found = [node for node in nodes if node is not None and not isinstance(node, dict)]
+    if any(isinstance(value, bool) for value in found):
+        found = [True, False]
+    return list(dict.fromkeys(_typed(value) for value in found))
+
+
+def _typed(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).replace(" ", "")
+
+
+def _yaml_files(start: str) -> list[str]:
+    """The user's own config files in the folder that has been typed so far."""
+    folder = start[: start.rfind("/") + 1]
+    found = Path(folder or ".").glob("*.yaml")
+    return sorted(f"{folder}{file.name}" for file in found)

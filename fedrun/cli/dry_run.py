@@ -19,7 +19,7 @@ def dry_run(composed: Composed) -> None:
     parameters = sum(p.numel() for p in experiment.task.module.parameters())
     steps = sum(federation.work.num_steps(int(n)) for n in sizes) / len(sizes)
     chosen = "  ".join(f"{group}={name}" for group, name in composed.choices.items())
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{chosen}\n")
     console.print(
         f"data       {len(dataset.train):,} training and {len(dataset.test):,} test examples"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fedrun.cli.app import told
@@ -37,8 +38,8 @@ def evaluate(
         scores = score(experiment.task, params, experiment.test)
         console = Console(highlight=False)
         console.print(
-            f"[bold]{run}[/]: {which}, on {len(scores.y):,} test examples of "
-            f"{experiment.dataset.name}\n",
+            f"[bold]{escape(str(run))}[/]: {which}, on {len(scores.y):,} test examples of "
+            f"{escape(experiment.dataset.name)}\n",
             soft_wrap=True,
         )
         if experiment.task.has_accuracy:
@@ -60,7 +61,7 @@ def per_class(console: Console, scores: Any, classes: tuple[str, ...]) -> None:
         table.add_column(heading, justify="right")
 
     def add(name: str, row: tuple[float, ...], support: int) -> None:
-        table.add_row(name, *(f"{value:.4f}" for value in row), f"{support:,}")
+        table.add_row(escape(name), *(f"{value:.4f}" for value in row), f"{support:,}")
 
     columns = measure(scores.y, scores.prediction, labels=labels, zero_division=0.0)
     for name, *row, support in zip(classes, *columns, strict=True):
@@ -85,10 +86,10 @@ def confusion(console: Console, scores: Any, classes: tuple[str, ...]) -> None:
     table.add_column("")
     numbered = sum(len(name) + 2 for name in classes) > console.width - 20
     for index, name in enumerate(classes):
-        table.add_column(str(index) if numbered else name, justify="right")
+        table.add_column(str(index) if numbered else escape(name), justify="right")
     for index, (name, row) in enumerate(zip(classes, matrix, strict=True)):
         cells = [f"[bold]{n}[/]" if column == index else str(n) for column, n in enumerate(row)]
-        table.add_row(f"{index} {name}" if numbered else name, *cells)
+        table.add_row(escape(f"{index} {name}" if numbered else name), *cells)
     console.print(table)
     console.print()
 
@@ -124,6 +125,8 @@ def clients(console: Console, experiment: Any, scores: Any) -> None:
     table.add_column("test examples", justify="right")
     for client in shown:
         table.add_row(
-            experiment.partition.names[client], f"{values[client]:.4f}", f"{shares.sizes[client]:,}"
+            escape(experiment.partition.names[client]),
+            f"{values[client]:.4f}",
+            f"{shares.sizes[client]:,}",
         )
     console.print(table)

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from fedrun.cli.app import told
 from fedrun.cli.completion import complete_group
+from fedrun.cli.theme import THEME
 from fedrun.core.option import ConfigError
 
 
@@ -28,7 +30,7 @@ def list_choices(
     with told():
         from fedrun.experiment import choices
 
-        console = Console(highlight=False)
+        console = Console(theme=THEME, highlight=False)
         if group is None:
             overview(console)
         elif group == "config":
@@ -79,23 +81,24 @@ def details(console: Console, group: str) -> None:
         console.print(f"[bold]{group}={choice}[/]  {escape(choices.doc(group, choice))}")
         options = options_of(group, choice)
         if not options:
-            console.print("    no options\n")
+            console.print("  no options\n")
             continue
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        for heading in ("    option", "type", "default", "meaning"):
-            table.add_column(heading, overflow="fold")
         defaults = choices.chosen_by(group, choice)[group]
         for option in options.values():
-            default = defaults.get(option.name, option.default)
-            shown = (
-                "null"
-                if default is None
-                else str(default).lower()
-                if isinstance(default, bool)
-                else str(default)
+            default = plain(defaults.get(option.name, option.default))
+            has_range = any(sign.isdigit() for sign in option.accepted)
+            accepted = f": {option.accepted}" if has_range else ""
+            console.print(
+                f"  [key]{group}.{option.name}[/] = {escape(default)}  "
+                f"[muted]{escape(option.type + accepted)}[/]",
+                soft_wrap=True,
             )
-            table.add_row(
-                f"    {group}.{option.name}", escape(option.type), escape(shown), escape(option.doc)
-            )
-        console.print(table)
+            console.print(Padding(escape(option.doc), (0, 0, 0, 6)))
         console.print()
+
+
+def plain(value: object) -> str:
+    """A default as one would write it on the command line."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

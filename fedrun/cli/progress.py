@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from fedrun.cli.theme import COLUMNS, THEME, duration, figure, name_of, sparkline
 from fedrun.experiment.build import Experiment
+from fedrun.experiment.files import read_json, read_json_lines
 from fedrun.experiment.loop import Event
 
 
@@ -61,7 +61,7 @@ class Lines(Watching):
         self.console = console
 
     def begin(self, experiment: Experiment) -> None:
-        self.console.print(heading(experiment), soft_wrap=True)
+        self.console.print(heading(experiment), soft_wrap=True, markup=False)
 
     def show(self, event: Event) -> None:
         parts = [f"round {event.state.round}/{self.rounds}"]
@@ -169,10 +169,10 @@ def ending(path: Path, watching: Watching, quiet: bool) -> None:
 
 def closing(path: Path, watching: Watching, console: Console, shown: Path | None = None) -> None:
     """The run's figures, where it lies (`shown` instead of its path), and what to do next."""
-    summary = json.loads((path / "summary.json").read_text())
+    summary = read_json(path / "summary.json")
+    lines = read_json_lines(path / "metrics.jsonl")
     if watching.path is None:
         console.print("This run is finished already; nothing was trained again.")
-    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
     for heading in ("last round", "best", "in round"):
@@ -193,6 +193,9 @@ def closing(path: Path, watching: Watching, console: Console, shown: Path | None
         soft_wrap=True,
     )
     where = shlex.quote(str(shown or path))
-    console.print(f"\nrun      {where}", soft_wrap=True)
-    console.print(f"score    fedrun evaluate {where}", soft_wrap=True)
-    console.print(f"longer   fedrun resume {where} rounds={summary['rounds'] + 20}", soft_wrap=True)
+    for line in (
+        f"\nrun      {where}",
+        f"score    fedrun evaluate {where}",
+        f"longer   fedrun resume {where} rounds={summary['rounds'] + 20}",
+    ):
+        console.print(line, soft_wrap=True, markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from fedrun.experiment import run as runs
 from fedrun.experiment.build import build
 from fedrun.experiment.compose import compose
 from fedrun.experiment.directory import read_manifest
+from fedrun.experiment.files import read_json, read_json_lines
 from fedrun.experiment.saved import load_model
 
 
@@ -36,8 +36,7 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """Final and best figures with how they were measured."""
-        content: dict[str, Any] = json.loads((self.path / "summary.json").read_text())
-        return content
+        return read_json(self.path / "summary.json")
 
     @property
     def status(self) -> str:
@@ -71,7 +70,7 @@ def resume(path: str | Path, overrides: Sequence[str] = ()) -> Run:
 
 
 def _table(path: Path) -> Any:
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = read_json_lines(path)
     try:
         import pandas as pd  # type: ignore[import-untyped,unused-ignore]
     except ImportError:

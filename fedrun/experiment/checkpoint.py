@@ -90,8 +90,9 @@ def load_checkpoint(path: Path) -> tuple[Tree, dict[str, Any]]:
 
 
 def damaged(path: Path, why: str) -> RunError:
-    before = [other.name for other in _found(path.parent) if other.name < path.name]
-    rest = f"go on from {before[-1]}" if before else "begin again from round 0"
+    found = _found(path.parent)
+    older = found[: found.index(path)] if path in found else []
+    rest = f"go on from {older[-1].name}" if older else "begin again from round 0"
     return RunError(f"{path} is damaged: {why}.\nDelete that folder and resume, to {rest}.")
 
 

@@ -2,18 +2,19 @@
 
 A new directory appears under its name only when config, partition and manifest are in it. Each
 round appends one line to `metrics.jsonl`, its rows to `clients.jsonl` and a record to
-`audit.jsonl`. A checkpoint first flushes those three to the disk and then notes their lengths:
-resuming cuts them back to exactly there.
+`audit.jsonl`. A checkpoint first flushes those three to the disk and then notes their lengths and
+hashes: resuming makes sure of the hashes and cuts the files back to exactly there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,10 +29,20 @@ from fedrun.core.tree import Tree
 from fedrun.experiment import ledger
 from fedrun.experiment.build import Experiment
 from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from fedrun.experiment.files import append, json_line, sha256, sync_folder, write_bytes, write_json
+from fedrun.experiment.files import (
+    append,
+    json_line,
+    read_json,
+    read_json_lines,
+    sha256,
+    sync_folder,
+    write_bytes,
+    write_json,
+)
 from fedrun.experiment.loop import Event
 
 LOGS = ("metrics.jsonl", "clients.jsonl", "audit.jsonl")
+STATUS = ("running", "finished", "interrupted", "failed")
 
 
 @dataclass
@@ -44,6 +55,8 @@ class RunDirectory:
     lock: BinaryIO
     chain: str = ledger.START
     saved_round: int = -1
+    config: str = ""  # the hash of the config that the ledger knows of
+    hashes: dict[str, Any] = field(default_factory=lambda: {n: hashlib.sha256() for n in LOGS})
 
     @classmethod
     def create(
@@ -73,9 +86,7 @@ class RunDirectory:
             shutil.rmtree(beside, ignore_errors=True)
             raise
         run = cls(path, manifest, open_logs(path), lock)
-        run.note(
-            {"event": "start", **{key: manifest[key] for key in ("config", "data", "partition")}}
-        )
+        run.start()
         return run
 
     @classmethod
@@ -87,40 +98,44 @@ class RunDirectory:
         """The newest checkpoint's state and the metrics up to it; cuts the logs back to there."""
         newest = newest_checkpoint(self.path / "checkpoints")
         if newest is None:
-            lengths = dict.fromkeys(LOGS, 0)
-            state = experiment.state
+            state, lengths, known = experiment.state, dict.fromkeys(LOGS, 0), {}
         else:
             tree, facts = load_checkpoint(newest)
-            state, lengths = experiment.state.restored(tree), facts["lengths"]
-            self.chain, self.saved_round = facts["chain"], state.round
-        history = []
+            state, lengths, known = experiment.state.restored(tree), facts["lengths"], facts["logs"]
+            self.chain, self.saved_round, self.config = facts["chain"], state.round, facts["config"]
         for name in LOGS:
-            log = self.path / name
-            size = log.stat().st_size if log.exists() else 0
-            if size < lengths[name]:
-                raise RunError(f"{log} is damaged: {size} bytes, and {lengths[name]} were saved")
-            with log.open("ab") as file:
+            self._check(name, lengths[name], known.get(name))
+        for name in LOGS:
+            with (self.path / name).open("ab") as file:
                 file.truncate(lengths[name])
-        try:
-            for line in (self.path / "metrics.jsonl").read_text().splitlines():
-                history.append(json.loads(line))
-        except ValueError as error:
-            raise RunError(f"{self.path / 'metrics.jsonl'} is damaged: {error}") from error
-        if len(history) != state.round:
-            raise RunError(
-                f"{self.path / 'metrics.jsonl'} is damaged: "
-                f"{len(history)} lines at round {state.round}"
-            )
+        history = read_json_lines(self.path / "metrics.jsonl")
         self.logs = open_logs(self.path)
         if newest is None:
-            keys = ("config", "data", "partition")
-            self.note({"event": "start", **{key: self.manifest[key] for key in keys}})
+            self.start()
         return state, history
+
+    def _check(self, name: str, length: int, known: str | None) -> None:
+        """Refuse a log whose first `length` bytes are not those that a checkpoint vouched for."""
+        log = self.path / name
+        content = log.read_bytes()[:length] if log.exists() else b""
+        self.hashes[name] = hashlib.sha256(content)
+        if known is not None and (len(content), self.hashes[name].hexdigest()) != (length, known):
+            raise RunError(
+                f"{log} is damaged: it does not begin with the {length} bytes that were saved.\n"
+                f"Bring it back; or delete {self.path / 'checkpoints'} and resume, to begin again "
+                f"from round 0."
+            )
+
+    def start(self) -> None:
+        """The first record of the ledger."""
+        keys = ("config", "data", "partition")
+        self.config = self.manifest["config"]["sha256"]
+        self.note({"event": "start", **{key: self.manifest[key] for key in keys}})
 
     def append(self, event: Event) -> None:
         """One finished round."""
-        append(self.logs["metrics.jsonl"], json_line(event.metrics))
-        append(self.logs["clients.jsonl"], b"".join(map(json_line, event.clients)))
+        self._write("metrics.jsonl", json_line(event.metrics))
+        self._write("clients.jsonl", b"".join(map(json_line, event.clients)))
         ok = [row["client"] for row in event.clients if row["status"] == "ok"]
         rejected = [row["client"] for row in event.clients if row["status"] == "rejected"]
         self.note(
@@ -141,7 +156,11 @@ class RunDirectory:
         """Add a record to the ledger."""
         linked = ledger.link(self.chain, record)
         self.chain = linked["hash"]
-        append(self.logs["audit.jsonl"], json_line(linked))
+        self._write("audit.jsonl", json_line(linked))
+
+    def _write(self, name: str, content: bytes) -> None:
+        append(self.logs[name], content)
+        self.hashes[name].update(content)
 
     def checkpoint(self, state: State, keep: int) -> None:
         """Save the state, after everything that was written before it."""
@@ -150,7 +169,12 @@ class RunDirectory:
         for log in self.logs.values():
             os.fsync(log.fileno())
         lengths = {name: log.tell() for name, log in self.logs.items()}
-        facts = {"lengths": lengths, "chain": self.chain}
+        facts = {
+            "lengths": lengths,
+            "logs": {name: digest.hexdigest() for name, digest in self.hashes.items()},
+            "chain": self.chain,
+            "config": self.config,
+        }
         save_checkpoint(self.path / "checkpoints", state.to_tree(), facts, keep)
         self.saved_round = state.round
 
@@ -161,10 +185,13 @@ class RunDirectory:
 
     def change_config(self, config: str, digest: str) -> None:
         """Go on under a config that differs in what may differ; the ledger says so."""
-        # `before` makes the old file acceptable, should we be killed between the two writes.
-        self.update(config={"sha256": digest, "before": self.manifest["config"]["sha256"]})
-        write_bytes(self.path / "config.yaml", config.encode())
-        self.note({"event": "config", "config": {"sha256": digest}})
+        if digest != self.manifest["config"]["sha256"]:
+            # `before` makes the old file acceptable, should we be killed between the two writes.
+            self.update(config={"sha256": digest, "before": self.manifest["config"]["sha256"]})
+            write_bytes(self.path / "config.yaml", config.encode())
+        if digest != self.config:
+            self.config = digest
+            self.note({"event": "config", "config": {"sha256": digest}})
 
     def finish(self, model: Tree, summary: dict[str, Any], **facts: Any) -> None:
         """The final model, the summary, the last record; the manifest says so last of all."""
@@ -204,16 +231,34 @@ def take_lock(path: Path) -> BinaryIO:
 def read_manifest(path: Path) -> dict[str, Any]:
     """A run's manifest; a `ConfigError` where there is no run, a `RunError` where it is damaged."""
     if not path.is_dir():
-        raise ConfigError(f"{path}: no such run directory")
-    try:
-        manifest = json.loads((path / "manifest.json").read_bytes())
-        if not isinstance(manifest, dict) or "status" not in manifest:
-            raise ValueError("no status in it")
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path} is not a run directory: it has no manifest.json") from error
-    except ValueError as error:
-        raise RunError(f"{path / 'manifest.json'} is damaged: {error}") from error
+        why = "is a file, not a run directory" if path.exists() else "is no run directory"
+        raise ConfigError(f"{path} {why}; a run's path is the last line but two that train prints")
+    file = path / "manifest.json"
+    if not file.is_file():
+        raise ConfigError(f"{path} is not a run directory: it has no manifest.json")
+    manifest = read_json(file)
+    facts = [manifest.get(key) for key in ("config", "data", "partition")]
+    whole = (
+        manifest.get("status") in STATUS
+        and all(isinstance(fact, dict) and isinstance(fact.get("sha256"), str) for fact in facts)
+        and isinstance(manifest.get("resumed"), int)
+        and (manifest["status"] != "finished" or isinstance(manifest.get("model"), str))
+    )
+    if not whole:
+        raise RunError(
+            f"{file} is damaged: a key is missing or not as it was written.\n"
+            f"Bring it back; or start a new run: fedrun train config={path / 'config.yaml'}"
+        )
     return manifest
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether another process is working on this run."""
+    try:
+        take_lock(path).close()
+    except ConfigError:
+        return True
+    return False
 
 
 def write_partition(path: Path, partition: Partition, experiment: Experiment) -> None:

@@ -12,6 +12,13 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fedrun.core.option import RunError
+
+MEND = (
+    "\nBring it back; or delete checkpoints and model.safetensors beside it and resume, "
+    "to train the same run again."
+)
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace the file atomically; its bytes are on the disk when this returns."""
@@ -53,6 +60,37 @@ def append(file: BinaryIO, content: bytes) -> None:
 def json_line(record: dict[str, Any]) -> bytes:
     """One line of a .jsonl file: compact, NaN refused."""
     return (json.dumps(record, allow_nan=False) + "\n").encode()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a file holds; a `RunError` where it holds none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing.{MEND}") from error
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}.{MEND}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is damaged: it holds no JSON object.{MEND}")
+    return content
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a .jsonl file; a `RunError` that names the first bad line."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing.{MEND}") from error
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise RunError(f"{path} is damaged at line {number}: {error}.{MEND}") from error
+        if not isinstance(record, dict):
+            raise RunError(f"{path} is damaged at line {number}: it is no JSON object.{MEND}")
+        records.append(record)
+    return records
 
 
 def sha256(content: bytes) -> str:

@@ -40,6 +40,11 @@ def rounds(
     while state.round < settings.rounds and not stop_reason(settings.stop, history):
         began = perf_counter()
         state, record = experiment.protocol.round(state, map_chunks)
+        if len(record.clients) > 1 and all(row["status"] == "rejected" for row in record.clients):
+            raise RunError(
+                f"round {state.round}: no client's update is finite, training has diverged; "
+                f"a smaller local.lr, or local.clip_norm, may help"
+            )
         if not is_finite(state.server):
             raise RunError(
                 f"round {state.round}: the global model is not finite any more; "

@@ -11,16 +11,17 @@ from fedrun.core.federation import State
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.build import Experiment, build
 from fedrun.experiment.compose import Composed, compose, config_hash, dump
-from fedrun.experiment.directory import RunDirectory, hashes, read_manifest
+from fedrun.experiment.directory import RunDirectory, hashes, is_in_use, read_manifest
 from fedrun.experiment.interrupt import Interrupts
 from fedrun.experiment.loop import Event, check_stop, evaluate, rounds, stop_reason
 from fedrun.experiment.manifest import first_manifest, now
 from fedrun.experiment.place import run_path
+from fedrun.experiment.saved import whole_model
 from fedrun.experiment.summary import summarise
 
 # `data.root` and `data.path` say where the bytes lie; that they are the same bytes is checked.
 MAY_CHANGE = (
-    "rounds", "engine.workers", "evaluate.", "checkpoint.", "stop.", "run.", "name", "data.root",
+    "rounds", "engine.workers", "evaluate.", "checkpoint.", "stop.", "data.root",
     "data.path",
 )  # fmt: skip
 
@@ -58,6 +59,8 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
             return path
         if resume_unfinished:
             return resume(path, [], observer)
+        if is_in_use(path):
+            raise ConfigError(f"{path} is in use: another process is working on this run")
         raise ConfigError(
             f"{path} holds this run, unfinished ({manifest['status']});\n"
             f"go on with: fedrun resume {shlex.quote(str(path))}"
@@ -91,7 +94,8 @@ def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
     before = saved_config(path, manifest)
     composed = compose(str(path / "config.yaml"), overrides) if overrides else before
     refuse_changes(before.values, composed.values)
-    if manifest["status"] == "finished" and composed.values["rounds"] == before.values["rounds"]:
+    same_rounds = composed.values["rounds"] == before.values["rounds"]
+    if manifest["status"] == "finished" and same_rounds and whole_model(path, manifest):
         return path
     with Interrupts() as interrupts:
         experiment = build(composed.values)
@@ -117,8 +121,7 @@ def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
                     f"which is at round {state.round}"
                 )
             run.update(status="running", resumed=manifest["resumed"] + 1)
-            if digest != manifest["config"]["sha256"]:
-                run.change_config(dump(composed.values), digest)
+            run.change_config(dump(composed.values), digest)
             _go(run, experiment, state, history, observer, interrupts)
         finally:
             run.close()
@@ -152,7 +155,7 @@ def _go(
             stopped = stop_reason(settings.stop, history)
             summary = summarise(experiment, state, history, figures, stopped)
             run.finish(state.server["model"], summary, ended=now())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # SystemExit: whoever read our lines has left
         with interrupts.held(final=True):
             run.checkpoint(state, settings.checkpoint.keep)
             run.update(status="interrupted", ended=now())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load as load_tensors
 
@@ -13,17 +16,19 @@ from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint
 from fedrun.experiment.directory import read_manifest
 from fedrun.experiment.files import sha256
 
+FILE = "model.safetensors"
+
 
 def load_model(path: Path, experiment: Experiment) -> tuple[Tree, str]:
     """The parameters, and a few words that say which: final, or of the last checkpoint."""
     manifest = read_manifest(path)
     if manifest["status"] == "finished":
-        file = path / "model.safetensors"
-        if not file.is_file():
-            raise RunError(f"{file} is missing, and the manifest says the run is finished")
-        content = file.read_bytes()
-        if sha256(content) != manifest["model"]:
-            raise RunError(f"{file} is damaged: it does not match the checksum in manifest.json")
+        content = whole_model(path, manifest)
+        if content is None:
+            raise RunError(
+                f"{path / FILE} is missing, or does not match its checksum in manifest.json.\n"
+                f"Write it again with: fedrun resume {shlex.quote(str(path))}"
+            )
         params, which = Tree(load_tensors(content)), "the final model"
     else:
         newest = newest_checkpoint(path / "checkpoints")
@@ -39,3 +44,10 @@ def load_model(path: Path, experiment: Experiment) -> tuple[Tree, str]:
     if expected != found:
         raise RunError(f"the model saved in {path} does not fit this config's model or data set")
     return Tree({name: params[name] for name in expected}), which
+
+
+def whole_model(path: Path, manifest: Mapping[str, Any]) -> bytes | None:
+    """The bytes of a finished run's model; None where they are not those that the run wrote."""
+    file = path / FILE
+    content = file.read_bytes() if file.is_file() else b""
+    return content if sha256(content) == manifest["model"] else None

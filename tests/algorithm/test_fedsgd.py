@@ -20,8 +20,8 @@ def test_a_round_is_one_gradient_step_on_the_pooled_data(engine, server_lr, fede
         loss = F.cross_entropy(module(x), y)
         grads = torch.autograd.grad(loss, list(module.parameters()))
         with torch.no_grad():
-            for p, g in zip(module.parameters(), grads, strict=True):
-                p -= 0.4 * server_lr * g
+            for parameter, slope in zip(module.parameters(), grads, strict=True):
+                parameter.sub_(0.4 * server_lr * slope)
         for name, p in module.named_parameters():
             torch.testing.assert_close(
                 event.state.server["model"][name], p.detach(), rtol=1e-4, atol=1e-6

@@ -73,11 +73,12 @@ def test_it_reaches_the_pooled_optimum_where_fedavg_does_not(engine, line, train
     optimum = torch.linalg.lstsq(x, y.unsqueeze(1)).solution.squeeze()
     gap = {}
     for name in ("fedavg", "scaffold"):
-        model = train(*line(points), f"algorithm={name}", "local.steps=10", "rounds=300",
+        model = train(*line(points), f"algorithm={name}", "local.steps=10", "rounds=150",
                       "evaluate.every=0", f"engine={engine}")  # fmt: skip
         found = torch.stack([leaf.squeeze() for leaf in model.values()])
         gap[name] = (found - optimum).norm().item()
-    assert gap["scaffold"] < 1e-3 < 0.1 < gap["fedavg"]
+    assert gap["scaffold"] < 1e-3
+    assert gap["fedavg"] > 0.1
 
 
 def test_it_costs_twice_the_traffic(federation, play):

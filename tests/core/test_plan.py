@@ -1,4 +1,4 @@
-from itertools import permutations
+from itertools import chain, permutations
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_every_epoch_is_a_permutation_and_keeps_its_short_batch(examples, batch_
     assert drawn.steps == len(batches_drawn) == work.num_steps(examples)
     for epoch in range(epochs):
         part = batches_drawn[epoch * per_epoch : (epoch + 1) * per_epoch]
-        assert sorted(sum(part, [])) == held.tolist()
+        assert sorted(chain(*part)) == held.tolist()
         assert [len(batch) for batch in part[:-1]] == [size] * (per_epoch - 1)
         assert len(part[-1]) == (examples - 1) % size + 1
 

@@ -17,7 +17,8 @@ def test_the_same_address_gives_the_same_numbers():
 def test_every_part_of_the_address_counts():
     addresses = [
         (0, "batch"), (1, "batch"), (0, "cohort"), (0, "layer"), (0, "partition"),
-        (0, "batch", 1), (0, "batch", 0, 1), (0, "batch", 1, 1), (0, "batch", 11), (0, "batch", 0, 11),
+        (0, "batch", 1), (0, "batch", 0, 1), (0, "batch", 1, 1),
+        (0, "batch", 11), (0, "batch", 0, 11),
     ]  # fmt: skip
     assert len({tuple(draws(*address)) for address in addresses}) == len(addresses)
 

@@ -50,8 +50,8 @@ def test_an_option_without_effect_is_refused(options, message):
 
 
 def test_rounds_use_the_rate_of_their_number(line, train):
-    # One client at (1, 1): w and b both have the gradient 2 (w + b - 1), so that their sum s moves by
-    # 4 lr (1 - s). With lr 0.1, then 0.05: 0 -> 0.4 -> 0.4 + 0.2 * 0.6 = 0.52, half of it each.
+    # One client at (1, 1): w and b both have the gradient 2 (w + b - 1), so that their sum s moves
+    # by 4 lr (1 - s). With lr 0.1, then 0.05: 0 -> 0.4 -> 0.4 + 0.2 * 0.6 = 0.52, half of it each.
     model = train(*line([[(1, 1)]]), "rounds=2", "local.schedule=exponential", "local.decay=0.5")
     weight, bias = (leaf.item() for leaf in model.values())
     assert weight == pytest.approx(0.26)

@@ -1,5 +1,7 @@
 """The hand-written backward pass, and the lifted one, against plain autograd."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -17,7 +19,7 @@ def problem(kind, hidden):
     source = torch.Generator().manual_seed(3)
     widths = [INPUTS, *hidden, KINDS[kind]]
     layers = [nn.Flatten()]
-    for width, units in zip(widths, widths[1:], strict=False):
+    for width, units in pairwise(widths):
         layers += [nn.Linear(width, units), nn.ReLU()]
     module = nn.Sequential(*layers[:-1]).double()
     params = [

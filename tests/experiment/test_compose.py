@@ -8,7 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import hydra
 import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 
 from fedrun.core.option import ConfigError
 from fedrun.experiment import choices, layer
@@ -187,15 +190,25 @@ def test_nothing_is_carried_from_one_call_to_the_next(tmp_path):
 
 @pytest.mark.usefixtures("house")
 def test_a_hydra_of_the_callers_is_left_running(house):
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
-
     with hydra.initialize_config_dir(str(house), version_base=None):
         outer = GlobalHydra.instance().hydra
         assert compose().values["rounds"] == 20
         assert GlobalHydra.instance().hydra is outer
     compose()
     assert not GlobalHydra.instance().is_initialized()
+
+
+@pytest.mark.usefixtures("house")
+def test_nothing_is_left_in_hydras_store():
+    before = set(ConfigStore.instance().repo)
+    compose("example/clinics")
+    assert set(ConfigStore.instance().repo) == before
+
+
+def test_a_file_whose_name_begins_with_a_line_is_no_choice(house):
+    write(house / "algorithm" / "_shared.yaml", "name: _shared")
+    assert choices.choices("algorithm") == ["fedavg", "fedprox", "fedsgd"]
+    assert "algorithm=_shared is not known" in refused("train", "algorithm=_shared")
 
 
 # references

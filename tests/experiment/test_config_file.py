@@ -67,7 +67,7 @@ def test_an_empty_file_is_an_empty_mapping(tmp_path: Path):
         ("a: ???", "'???' is no value"),
         ("a: \x07", "FILE is not YAML"),
         ("a: " + "[" * 40 + "]" * 40, "nested deeper than 32"),
-        ("a: [" + "1," * 100_001 + "]", "more than 100,000 values"),
+        ("a: [" + "1," * 20_001 + "]", "more than 20,000 values"),
         ("a: " + "9" * 5000, "more than 300 digits"),
     ],
 )
@@ -80,7 +80,7 @@ def test_what_is_refused(text, message):
 def test_the_limits_themselves_are_accepted():
     nested = "a: " + "[" * 31 + "]" * 31
     assert str(parse(nested)["a"]) == "[" * 31 + "]" * 31
-    assert len(parse("a: [" + "1," * 99_990 + "]")["a"]) == 99_990
+    assert len(parse("a: [" + "1," * 19_990 + "]")["a"]) == 19_990
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,8 @@ def test_a_file_that_cannot_be_read(tmp_path: Path):
 def test_a_byte_order_mark_is_not_part_of_the_first_key(tmp_path: Path):
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfrounds: 3")
     assert config_file.read(tmp_path / "a.yaml") == {"rounds": 3}
+    (tmp_path / "b.yaml").write_bytes(b"\xef\xbb\xbf# @package local\na: 1")
+    assert config_file.package_of(tmp_path / "b.yaml") == "local"
 
 
 def test_the_package_line_may_follow_another_comment(tmp_path: Path):

@@ -24,7 +24,7 @@ WORK = {
 
 
 def overrides(algorithm, local, work):
-    """The work as far as the method leaves it open and the optimiser knows it; None if nothing is left."""
+    """The work as far as the method leaves it open; None if nothing is left or known."""
     fixed = chosen_by("algorithm", algorithm).get("local", {})
     options = {key.removeprefix("local."): value for key, value in work.items()}
     free = {key: value for key, value in options.items() if key not in fixed}
