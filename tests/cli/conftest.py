@@ -46,7 +46,7 @@ class Fedrun:
         return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fedrun() -> Fedrun:
     return Fedrun(build_app())
 

@@ -10,10 +10,15 @@ import pytest
 MORE = ["algorithm=scaffold", "checkpoint.keep=2", "rounds=4"]
 
 
+@pytest.fixture(scope="module")
+def original(fedrun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fedrun.small(tmp_path_factory.mktemp("damage") / "original", *MORE)
+
+
 @pytest.fixture
-def whole(fedrun, tmp_path: Path) -> Path:
+def whole(original: Path, tmp_path: Path) -> Path:
     """A finished run that nobody disturbed."""
-    return fedrun.small(tmp_path / "whole", *MORE)
+    return shutil.copytree(original, tmp_path / "whole")
 
 
 @pytest.fixture
@@ -99,10 +104,11 @@ def test_every_flipped_bit_of_a_checkpoint_is_noticed(unfinished: Path) -> None:
     load_checkpoint(newest)
 
 
-@pytest.mark.parametrize("content", [None, "round_999999\n", "../../etc\n", "\x00\xff", ""])
+@pytest.mark.parametrize("content", [None, "round_999999\n", "../../etc\n", "a\nb", ""])
 def test_latest_is_for_people_only(
     fedrun, whole: Path, unfinished: Path, assert_same_bytes, content: str | None
 ) -> None:
+    shutil.rmtree(unfinished / "checkpoints" / "round_000004")
     latest = unfinished / "checkpoints" / "latest"
     latest.unlink() if content is None else latest.write_text(content)
     fedrun(["resume", "-q", str(unfinished)])
@@ -175,7 +181,7 @@ def test_a_damaged_manifest(fedrun, whole: Path, change, command: str) -> None:
     file.write_text(changed)
     words = [command, str(whole)]
     if command == "train":
-        words = ["train", f"config={whole / 'config.yaml'}"]
+        words = ["train", f"config={whole / 'config.yaml'}", f"run.dir={whole}"]
     told(fedrun(words, 1), str(file), "damaged")
 
 
@@ -188,7 +194,8 @@ def test_a_finished_run_whose_figures_are_damaged(
         return  # a run of no rounds looks so
     file = whole / name
     file.unlink() if content is None else file.write_text(content)
-    told(fedrun(["train", f"config={whole / 'config.yaml'}"], 1), str(file), "Bring it back")
+    again = ["train", f"config={whole / 'config.yaml'}", f"run.dir={whole}"]
+    told(fedrun(again, 1), str(file), "Bring it back")
     shutil.rmtree(whole / "checkpoints")
     (whole / "model.safetensors").unlink()
     fedrun(["resume", str(whole)])
