@@ -14,7 +14,8 @@ federated learning", ICML 2020, algorithm 1 with option II for the control varia
 
 Differs: with local momentum rho the paper's c_i+ = c_i - c + (x - y_i) / (K eta_l) would be about
 1 / (1 - rho) too large; here K eta_l is the true total weight of the K gradients in x - y_i
-(FedNova's |a|_1), which is K eta_l when rho = 0. Clients count alike, as in the paper.
+(FedNova's |a|_1), which is K eta_l when rho = 0. Clients count alike, as in the paper. With
+`local.clip_norm` or weight decay the control variates average the gradients as they were used.
 """
 
 from __future__ import annotations

@@ -55,7 +55,9 @@ def overview(console: Console) -> None:
     for group, default in choices.defaults().items():
         for position, choice in enumerate(choices.choices(group)):
             mark = " *" if choice == default else ""
-            table.add_row("" if position else group, choice + mark, choices.doc(group, choice))
+            table.add_row(
+                "" if position else group, choice + mark, escape(choices.doc(group, choice))
+            )
     console.print(table)
     console.print(
         "\n* is taken when nothing else is said.  "

@@ -26,12 +26,14 @@ class Bank:
 
     def put(self, clients: Sequence[int], state_C: Tree) -> Bank:
         """The bank in which these clients keep these states."""
+        return self.renewed({k: row(state_C, index) for index, k in enumerate(clients)})
+
+    def renewed(self, rows: dict[int, Tree]) -> Bank:
+        """The bank with these clients' own states; what is kept is copied out of any stack."""
         if not self.fresh:
             return self
-        renewed = {
-            client: row(state_C, index).map(torch.clone) for index, client in enumerate(clients)
-        }
-        return Bank(self.fresh, {**self.rows, **renewed})
+        own = {client: state.map(torch.clone) for client, state in rows.items()}
+        return Bank(self.fresh, {**self.rows, **own})
 
     def to_tree(self) -> Tree:
         """`clients` int64 [T] and `rows` Tree_T; empty while nothing is kept."""

@@ -62,7 +62,8 @@ def drop(packets: Packets, keep: Tensor) -> Packets:
     """Zero the packets of the clients that are not kept (bool [C]); their weight becomes 0 too."""
 
     def zero(leaf: Tensor) -> Tensor:
-        return torch.where(keep.view(-1, *[1] * (leaf.ndim - 1)), leaf, torch.zeros_like(leaf))
+        kept = keep.to(leaf.device).view(-1, *[1] * (leaf.ndim - 1))
+        return torch.where(kept, leaf, torch.zeros_like(leaf))
 
     return Packets(packets.update.map(zero), zero(packets.weight))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -58,7 +58,9 @@ class State:
         )
 
     def restored(self, tree: Tree) -> State:
-        """The state that `to_tree` described; this one is the state before any round."""
+        """The state that `to_tree` described, on this one's device; this one is before round 1."""
+        device = next(self.server["model"].leaves()).device
+        tree = tree.map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf)
         return State(
             round=tree["round"],
             server=tree["server"],
@@ -129,4 +131,3 @@ class Engine:
     solver: Callable[[ChunkPlan], Solve]
     chunk_size: Callable[[int], int]
     open: Callable[[Callable[[Tree, Job], Done]], AbstractContextManager[Map]]
-    facts: dict[str, Any] = field(default_factory=dict)

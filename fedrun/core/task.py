@@ -43,14 +43,19 @@ class Task:
     def has_accuracy(self) -> bool:
         return self.spec.kind != "number"
 
-    def initial(self) -> Tree:
-        """A copy of the parameters that the module was built with."""
-        return Tree({name: p.detach().clone() for name, p in self.module.named_parameters()})
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The module's trainable parameters by name; frozen ones stay as the factory made them."""
+        return {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+
+    def current(self) -> Tree:
+        """A copy of the parameters that are in the module now."""
+        return Tree({name: p.detach().clone() for name, p in self.parameters.items()})
 
     def load(self, params: Tree) -> nn.Module:
         """The module with these parameters in it (copied)."""
         with torch.no_grad():
-            for name, parameter in self.module.named_parameters():
+            for name, parameter in self.parameters.items():
                 parameter.copy_(params[name])
         return self.module
 

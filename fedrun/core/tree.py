@@ -71,7 +71,8 @@ def per_client(tree_C: Tree, factor_C: Tensor) -> Tree:
     """Each client's slice times its own factor: leaves [C, ...], factor [C]."""
 
     def scale(leaf: Tensor) -> Tensor:
-        return leaf * factor_C.to(leaf.dtype).view(-1, *[1] * (leaf.ndim - 1))
+        factor = factor_C.to(leaf.device, leaf.dtype)
+        return leaf * factor.view(-1, *[1] * (leaf.ndim - 1))
 
     return tree_C.map(scale)
 

@@ -21,7 +21,7 @@ gradients of `sum_b weight * loss` [C, ...], loss [C, B], correct bool [C, B]"""
 
 def chain_gradient(task: Task) -> Gradient | None:
     """The stacked gradient of Flatten, Linear, ReLU, Linear, ...; None for any other model."""
-    if not is_chain(task.module):
+    if not is_chain(task.module) or len(task.parameters) < len(list(task.module.parameters())):
         return None
 
     def gradient(params: Tensors, x: Tensor, y: Tensor, weight: Tensor):  # type: ignore[no-untyped-def]

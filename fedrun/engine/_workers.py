@@ -158,8 +158,10 @@ def _receive(pipe: Connection) -> Any:
 
 
 def _lost(crew: list[tuple[BaseProcess, Connection]]) -> RunError:
-    wait([process.sentinel for process, _ in crew], timeout=1.0)
+    ended = wait([process.sentinel for process, _ in crew], timeout=1.0)
     for process, _ in crew:
+        if process.sentinel in ended:
+            process.join(timeout=1.0)  # the sentinel comes a moment before the exit status
         if process.exitcode is not None:
             code = process.exitcode
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"

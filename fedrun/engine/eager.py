@@ -33,8 +33,8 @@ def eager(
     it.
     chunk: clients per unit of work; 0 cuts the cohort into about 16 parts of at most 16 clients.
     """
-    names = [name for name, _ in task.module.named_parameters()]
-    draws = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in task.module.modules())
+    names = list(task.parameters)
+    draws = may_draw(task.module)
     own = OwnTask(task)
 
     def solver(plan: ChunkPlan) -> Solve:
@@ -52,7 +52,7 @@ def eager(
                 stream = torch_seed(seed, "layer", plan.round, client.client)
                 with lent_generator(stream) if draws else nullcontext():
                     sums[index] = train(own.task, module, examples, local, client, terms, lr)
-                for name, parameter in module.named_parameters():
+                for name, parameter in own.task.parameters.items():
                     params_C[name][index] = parameter.detach()
             steps = [client.steps for client in plan.clients]
             return trained(local, lr, params_C, steps, sums)
@@ -63,6 +63,15 @@ def eager(
         solver=solver,
         chunk_size=lambda cohort: chunk or min(16, -(-cohort // 16)),
         open=lambda work: open_workers(work, workers),
+    )
+
+
+def may_draw(module: nn.Module) -> bool:
+    """Whether training may draw random numbers: dropout does, and a user's own layer could."""
+    return any(
+        isinstance(layer, nn.modules.dropout._DropoutNd)
+        or not type(layer).__module__.startswith("torch.nn.")
+        for layer in module.modules()
     )
 
 
@@ -88,19 +97,20 @@ def train(
     lr: float,
 ) -> torch.Tensor:
     """Train the module in place; float64 [3]: sums of loss, right answers and examples."""
-    params = list(module.parameters())
+    params = list(task.parameters.values())
     state = local.init([p.detach() for p in params])
     rows = torch.from_numpy(plan.rows).to(examples.y.device)
     bounds = plan.bounds.tolist()
-    loss_sum = torch.zeros((), dtype=torch.float64)
-    correct_sum = torch.zeros((), dtype=torch.int64)
+    loss_sum = torch.zeros((), dtype=torch.float64, device=rows.device)
+    correct_sum = torch.zeros((), dtype=torch.int64, device=rows.device)
     module.train()
     for t, (begin, end) in enumerate(pairwise(bounds), start=1):
         batch = rows[begin:end]
         y = examples.y.index_select(0, batch)
         outputs = module(examples.x.index_select(0, batch))
         losses = task.loss(outputs, y)
-        grads = list(torch.autograd.grad(losses.mean(), params))
+        # a parameter that the loss does not reach has the gradient zero, as under vmap
+        grads = list(torch.autograd.grad(losses.mean(), params, materialize_grads=True))
         with torch.no_grad():
             loss_sum += losses.sum()
             correct_sum += task.correct(outputs, y).sum()
@@ -108,7 +118,7 @@ def train(
             if local.clip_norm is not None:
                 grads = clipped(grads, local.clip_norm)
             local.step(params, grads, state, t, lr)
-    return torch.stack([loss_sum, correct_sum.double(), torch.tensor(float(bounds[-1])).double()])
+    return torch.tensor([loss_sum.item(), correct_sum.item(), bounds[-1]], dtype=torch.float64)
 
 
 def trained(

@@ -40,7 +40,7 @@ def stack(
     chunk: clients in lockstep; 0 cuts the cohort into 4 parts, or more of at most 64 clients.
     """
     refuse_random_layers(task.module)
-    names = [name for name, _ in task.module.named_parameters()]
+    names = list(task.parameters)
     gradient = chain_gradient(task) or lifted_gradient(task)
 
     def solver(plan: ChunkPlan) -> Solve:

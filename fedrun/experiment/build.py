@@ -108,7 +108,7 @@ def build(values: Mapping[str, Any]) -> Experiment:
         federation=federation,
         engine=engine,
         protocol=bound["protocol"].call(federation=federation),
-        state=initial_state(algorithm, task.initial()),
+        state=initial_state(algorithm, task.current()),
     )
 
 
@@ -140,6 +140,8 @@ def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:
             f"model={model.name} keeps buffers (as BatchNorm does), and averaging them is not "
             f"defined here yet; take GroupNorm or LayerNorm in its place"
         )
+    if not any(p.requires_grad for p in module.parameters()):
+        raise ConfigError(f"model={model.name} has no parameter to train")
     with torch.no_grad():
         shape = tuple(module.eval()(torch.zeros(2, *spec.input_shape)).shape)
     if shape != (2, spec.outputs):

@@ -74,7 +74,7 @@ def load_checkpoint(path: Path) -> tuple[Tree, dict[str, Any]]:
         body = json.loads((path / "checkpoint.json").read_bytes())
         claimed = body.pop("sha256")
         content = (path / "state.safetensors").read_bytes()
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise damaged(
             path, f"checkpoint.json or state.safetensors cannot be read ({error})"
         ) from error

@@ -66,27 +66,24 @@ class RunDirectory:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.new")
         if beside.exists():
-            take_lock(
-                beside
-            ).close()  # somebody else is starting this very run, or left it half-made
-            shutil.rmtree(beside)
+            take_lock(beside).close()  # refuses while somebody else is starting this very run
+            shutil.rmtree(beside)  # half-made
         beside.mkdir()
+        run = cls(path, manifest, {}, take_lock(beside))
         try:
-            lock = take_lock(beside)
             write_bytes(beside / "config.yaml", config.encode())
             write_partition(beside, experiment.partition, experiment)
             write_json(beside / "manifest.json", manifest)
-            for name in LOGS:
-                (beside / name).touch()
+            run.logs = open_logs(beside)
+            run.start()
             if path.exists():
                 path.rmdir()  # an empty folder that the user made
             beside.rename(path)
             sync_folder(path.parent)
         except OSError:
+            run.close()
             shutil.rmtree(beside, ignore_errors=True)
             raise
-        run = cls(path, manifest, open_logs(path), lock)
-        run.start()
         return run
 
     @classmethod

@@ -29,9 +29,10 @@ def broken_line(lines: Iterable[str]) -> int | None:
         try:
             record = json.loads(line)
             claimed = record.pop("hash")
-        except (ValueError, KeyError, AttributeError):
+            whole = link(previous, record)["hash"] == claimed
+        except (ValueError, KeyError, AttributeError, TypeError):  # no JSON, no object, NaN in it
             return number
-        if link(previous, record)["hash"] != claimed:
+        if not whole:
             return number
         previous = claimed
     return None

@@ -39,7 +39,7 @@ def load_model(path: Path, experiment: Experiment) -> tuple[Tree, str]:
         tree, _ = load_checkpoint(newest)
         params = tree["server"]["model"]
         which = f"the model of round {tree['round']} (the run is {manifest['status']})"
-    expected = {name: tuple(leaf.shape) for name, leaf in experiment.task.initial().items()}
+    expected = {name: tuple(leaf.shape) for name, leaf in experiment.task.current().items()}
     found = {name: tuple(leaf.shape) for name, leaf in params.items()}
     if expected != found:
         raise RunError(f"the model saved in {path} does not fit this config's model or data set")

@@ -86,7 +86,7 @@ class Settings:
     """
 
     rounds: Size
-    seed: Annotated[int, at_least(0)]
+    seed: Annotated[int, between(0, 2**63 - 1)]
     name: str | None
     device: Literal["cpu", "cuda", "auto"]
     clients: Clients

@@ -16,7 +16,7 @@ from fedrun.core import chain
 from fedrun.core.algorithm import Clients, Round
 from fedrun.core.federation import Done, Federation, Job, Map, Protocol, Record, State
 from fedrun.core.plan import ChunkPlan, client_plan, draw_cohort, even_chunks
-from fedrun.core.tree import Tree, expand, num_bytes, squared_norm
+from fedrun.core.tree import Tree, expand, num_bytes, row, squared_norm
 
 
 def synchronous(federation: Federation) -> Protocol:
@@ -34,8 +34,8 @@ def synchronous(federation: Federation) -> Protocol:
         reply = algorithm.client_update(
             Clients(examples, job.state, solve), expand(message, len(clients))
         )
-        norm = squared_norm(reply.update["model"]).sqrt()
-        ok = squared_norm(reply.update).isfinite()
+        norm = squared_norm(reply.update["model"]).sqrt().cpu()
+        ok = squared_norm(reply.update).isfinite().cpu()
         sent = chain.encode(
             federation.chain, chain.drop(chain.Packets(reply.update, reply.weight), ok)
         )
@@ -67,11 +67,13 @@ def synchronous(federation: Federation) -> Protocol:
             total = chain.decode(federation.chain, reduce(chain.add, (p.total for p in done)))
             facts = Round(state.round, accepted, len(held))
             server = algorithm.server_update(server, total.update, facts)
-        for job, part in zip(jobs, done, strict=True):
-            kept = part.ok.nonzero().flatten().tolist()
-            if kept:
-                rows = part.state.map(lambda leaf, kept=kept: leaf[kept])
-                bank = bank.put(job.clients[kept].tolist(), rows)
+        bank = bank.renewed(
+            {
+                int(job.clients[index]): row(part.state, index)
+                for job, part in zip(jobs, done, strict=True)
+                for index in part.ok.nonzero().flatten().tolist()
+            }
+        )
         down = num_bytes(message)
         renewed = replace(
             state,
@@ -101,7 +103,7 @@ def record(state: State, jobs: Sequence[Job], done: Sequence[Done], down_bytes: 
         for index, client in enumerate(job.clients.tolist()):
             figures = {name: values[index] for name, values in table.items()}
             ok = bool(part.ok[index])
-            row = {
+            line = {
                 "round": job.round,
                 "client": client,
                 "examples": int(figures["examples"]),
@@ -114,7 +116,7 @@ def record(state: State, jobs: Sequence[Job], done: Sequence[Done], down_bytes: 
                 "sim_seconds": 0.0,
                 "status": "ok" if ok else "rejected",
             }
-            rows.append({name: value for name, value in row.items() if _is_finite(value)})
+            rows.append({name: value for name, value in line.items() if _is_finite(value)})
             if ok:
                 loss += figures["loss"]
                 correct += figures["correct"]

@@ -44,7 +44,9 @@ def test_a_key_is_completed_up_to_the_equals_sign() -> None:
 
 
 def test_the_only_key_comes_with_its_values_so_that_no_blank_follows() -> None:
-    assert os.path.commonprefix(complete("algorithm.m")) == "algorithm.mu="
+    keys = complete("algorithm.m")
+    assert len(keys) > 1
+    assert all(word.startswith("algorithm.mu=") for word in keys)
     assert set(complete("local.mom")) == {"local.momentum=", "local.momentum=0.0"}
     assert "protocol=synchronous" in complete("protoc")
 
@@ -89,7 +91,9 @@ def test_bash_in_the_middle_of_a_line() -> None:
     words = ["fedrun", "train", "algorithm", "=", "fedp", "rounds", "=", "3"]
     found = ask("complete_bash", COMP_WORDS="\n".join(words), COMP_CWORD="4")
     assert found.split() == ["fedprox"]
-    found = ask("complete_bash", COMP_WORDS="\n".join([*words[:4], "fedprox", "alg"]), COMP_CWORD="5")
+    found = ask(
+        "complete_bash", COMP_WORDS="\n".join([*words[:4], "fedprox", "alg"]), COMP_CWORD="5"
+    )
     assert "algorithm=" in found.split()
 
 
@@ -109,7 +113,7 @@ def test_help_does_not_wait_for_pytorch(word: str) -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 def test_a_real_bash(tmp_path: Path) -> None:
     program = tmp_path / "fedrun"
-    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c \"{PROGRAM}\" \"$@\"\n")
+    program.write_text(f'#!/bin/sh\nexec \'{sys.executable}\' -c "{PROGRAM}" "$@"\n')
     program.chmod(0o755)
     script = tmp_path / "completion.bash"
     script.write_text(ask("source_bash"))
@@ -120,7 +124,9 @@ def test_a_real_bash(tmp_path: Path) -> None:
         assert terminal.tab("fedrun train rounds=3 local.mom") == (
             "fedrun train rounds=3 local.momentum="
         )
-        assert terminal.tab("fedrun show config=example/cl") == "fedrun show config=example/clinics "
+        assert (
+            terminal.tab("fedrun show config=example/cl") == "fedrun show config=example/clinics "
+        )
 
 
 class Terminal:

@@ -26,7 +26,10 @@ def unfinished(whole: Path, tmp_path: Path) -> Path:
     """The same run as it lies when the process was killed after round 3: checkpoints 2 and 3."""
     path = shutil.copytree(whole, tmp_path / "unfinished")
     newest, older = path / "checkpoints" / "round_000004", path / "checkpoints" / "round_000003"
-    assert sorted(p.name for p in (path / "checkpoints").glob("round_*")) == [older.name, newest.name]
+    assert sorted(p.name for p in (path / "checkpoints").glob("round_*")) == [
+        older.name,
+        newest.name,
+    ]
     for name in ("model.safetensors", "summary.json"):
         (path / name).unlink()
     facts = json.loads((path / "manifest.json").read_text())

@@ -75,12 +75,11 @@ def kill_and_resume(path: Path, moments: list[float]) -> int:
     return hits
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 def test_killed_run_comes_to_the_same_bytes(
-    tmp_path: Path, undisturbed: tuple[Path, float], seed: int
+    tmp_path: Path, undisturbed: tuple[Path, float]
 ) -> None:
     path, seconds = undisturbed
-    draw = random.Random(seed)
+    draw = random.Random(1)
     moments = [draw.uniform(0.3, 0.9) * seconds for _ in range(2)]
     assert kill_and_resume(tmp_path / "run", moments) >= 1
     assert_same(tmp_path / "run", path)

@@ -1,4 +1,4 @@
-"""The contract of the run directory: what stands in it, what finds it again, what goes on with it."""
+"""The contract of the run directory: what stands in it, what finds it, what goes on with it."""
 
 import json
 import math
@@ -33,18 +33,17 @@ from dataclasses import replace
 import torch
 from fedrun.algorithm.fedavg import fedavg
 
-def spoiled(server, *, client: int = 2, from_round: int = 2):
+def spoiled(server, *, examples: int):
     plain = fedavg(server)
-
-    def message(state):
-        return {**plain.message(state)} if False else plain.message(state)
 
     def client_update(clients, message):
         reply = plain.client_update(clients, message)
-        bad = (clients.examples == clients.examples.max()) if client >= 0 else clients.examples > 0
-        spoil = torch.where(bad, torch.nan, 1.0)
-        weight = lambda leaf: leaf * spoil.view(-1, *[1] * (leaf.ndim - 1))
-        return replace(reply, update=reply.update.map(weight))
+        factor = torch.where(clients.examples == examples, torch.nan, 1.0)
+
+        def spoil(leaf):
+            return leaf * factor.view(-1, *[1] * (leaf.ndim - 1))
+
+        return replace(reply, update=reply.update.map(spoil))
 
     return replace(plain, client_update=client_update)
 """
@@ -174,7 +173,9 @@ def test_the_same_command_finds_its_run_and_trains_nothing(fedrun, folder: Path)
 
 
 def test_a_saved_config_repeats_the_run(fedrun, run: Path, folder: Path, assert_same_bytes) -> None:
-    answer = fedrun(["train", "-q", f"config={run / 'config.yaml'}", "run.dir=null", "run.root=new"])
+    answer = fedrun(
+        ["train", "-q", f"config={run / 'config.yaml'}", "run.dir=null", "run.root=new"]
+    )
     again = Path(answer.out.strip())
     assert again.parts[:2] == ("new", "config")
     assert_same_bytes(again, run)
@@ -285,8 +286,8 @@ def test_one_process_at_a_time(fedrun, tmp_path: Path, monkeypatch: pytest.Monke
     with take_lock(path):
         before = {file: file.read_bytes() for file in path.glob("*.json*")}
         assert "is in use" in fedrun(["resume", str(path)], 2).err
-        small = "data=wine model=logistic clients.count=5 rounds=4".split()
-        assert "is in use" in fedrun(["train", *small, f"run.dir={path}"], 2).err
+        small = "data=wine model=logistic clients.count=5 rounds=4"
+        assert "is in use" in fedrun(f"train {small} run.dir={path}", 2).err
         assert {file: file.read_bytes() for file in path.glob("*.json*")} == before
     fedrun(["resume", "-q", str(path)])
 
@@ -342,18 +343,19 @@ def plugin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("engine", ["eager", "stack"])
 def test_a_client_that_diverges_is_rejected_and_the_round_goes_on(
-    fedrun, plugin: Path, engine: str
+    fedrun, run: Path, plugin: Path, engine: str
 ) -> None:
-    path = fedrun.small(plugin / "run", "algorithm=plugin:spoiled", f"engine={engine}")
+    sizes = np.diff(np.load(run / "partition.npz")["train_offsets"]).tolist()
+    bad = sizes.index(max(sizes))
+    words = ["algorithm=plugin:spoiled", f"algorithm.examples={max(sizes)}", f"engine={engine}"]
+    path = fedrun.small(plugin / "run", *words)
     rows = lines(path, "clients.jsonl")
-    largest = max(row["examples"] for row in rows)
+    assert [row["client"] for row in rows if row["status"] == "rejected"] == [bad] * 3
     for row in rows:
-        bad = row["examples"] == largest
-        assert row["status"] == ("rejected" if bad else "ok")
-        assert ("update_norm" in row) is not bad  # there is no such number
+        assert ("update_norm" in row) is (row["client"] != bad)  # there is no such number
         assert None not in row.values()
-    rejected = [line["rejected"] for line in lines(path, "audit.jsonl") if line["event"] == "round"]
-    assert rejected == [[row["client"] for row in rows if row["examples"] == largest][:1]] * 3
+    rounds = [line for line in lines(path, "audit.jsonl") if line["event"] == "round"]
+    assert [line["rejected"] for line in rounds] == [[bad]] * 3
     assert len(lines(path)) == 3
 
 

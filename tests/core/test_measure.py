@@ -79,7 +79,7 @@ def test_scoring_turns_dropout_off():
     task = Task(nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2)), Spec((4,), 2, "classes"))
     task.module.train()
     examples = Examples(torch.ones(50, 4), torch.zeros(50, dtype=torch.int64))
-    assert len(set(score(task, task.initial(), examples).loss.tolist())) == 1
+    assert len(set(score(task, task.current(), examples).loss.tolist())) == 1
 
 
 def test_the_mean_over_clients_and_the_worst_client():

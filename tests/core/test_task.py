@@ -51,7 +51,7 @@ def test_predictions():
 
 def test_the_initial_parameters_are_a_copy():
     problem = task("classes", 3)
-    first = problem.initial()
+    first = problem.current()
     with torch.no_grad():
         problem.module.weight.zero_()
     assert first["weight"].abs().sum() > 0

@@ -31,6 +31,18 @@ def two_biases(spec: Spec) -> nn.Module:
     return TwoBiases(spec)
 
 
+class Warmer(nn.Linear):
+    """Gives larger outputs while it trains."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.flatten(1)) * (3.0 if self.training else 1.0)
+
+
+def warmer(spec: Spec) -> nn.Module:
+    """Differs between training and scoring."""
+    return Warmer(6, spec.outputs)
+
+
 @pytest.fixture
 def plugins(monkeypatch):
     """This file as an importable module, for `model=plain_models:dropout`."""
@@ -63,6 +75,16 @@ def test_odd_parameters_train_as_in_lockstep(train, local):
     options = ("model=plain_models:two_biases", f"local={local}", "local.weight_decay=0.1",
                "local.clip_norm=0.5", "local.lr=0.05")  # fmt: skip
     eager, stack = train("engine=eager", *options), train("engine=stack", *options)
+    for name, leaf in eager.items():
+        torch.testing.assert_close(stack[name], leaf, rtol=1e-4, atol=1e-6)
+
+
+def test_every_engine_trains_in_training_mode(train):
+    # Rounds are scored in between, in evaluation mode.
+    eager, stack = (
+        train("model=plain_models:warmer", "rounds=3", f"engine={engine}")
+        for engine in ("eager", "stack")
+    )
     for name, leaf in eager.items():
         torch.testing.assert_close(stack[name], leaf, rtol=1e-4, atol=1e-6)
 

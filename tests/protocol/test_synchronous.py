@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fedrun.core.option import RunError
+from fedrun.core.option import ConfigError, RunError
 
 # Every client has one point (1, y): one step of lr 0.1 moves w and b from zero to 0.2 y each.
 
@@ -95,6 +95,11 @@ def test_a_small_cohort_is_the_mean_of_those_who_were_there(line, federation, pl
     there = [row["client"] for row in event.clients]
     assert event.state.server["model"]["1.bias"].item() == pytest.approx(0.2 * sum(there) / 2)
     assert torch.isfinite(event.state.server["model"]["1.weight"]).all()
+
+
+def test_drawing_everybody_by_size_is_refused(line, federation):
+    with pytest.raises(ConfigError, match=r"clients.sampling=size has no effect while all 2"):
+        federation(*line([[(1, 1)], [(1, 2)]]), "clients.sampling=size")
 
 
 def test_clients_can_be_drawn_by_size(line, federation, play):

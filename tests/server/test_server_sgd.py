@@ -35,6 +35,13 @@ def test_the_schedule_is_of_the_round():
     assert path == [11.0, 11.5, 11.75]
 
 
+def test_the_first_round_has_the_whole_rate_and_the_second_the_next(line, train):
+    # One point (1, 1): w and b move by 0.2, then by 0.12, of which the server takes half.
+    options = ("server.schedule=exponential", "server.decay=0.5", "rounds=2")
+    model = train(*line([[(1, 1)]]), *options)
+    assert [leaf.item() for leaf in model.values()] == pytest.approx([0.26, 0.26])
+
+
 def test_nothing_is_changed_in_place():
     server = sgd(1, momentum=0.9)
     params = Tree(w=torch.tensor([1.0]))
