@@ -3,28 +3,24 @@
 A new directory appears under its name only when config, partition and manifest are in it. Each
 round appends one line to `metrics.jsonl`, its rows to `clients.jsonl` and a record to
 `audit.jsonl`. A checkpoint first flushes those three to the disk and then notes their lengths and
-hashes: resuming makes sure of the hashes and cuts the files back to exactly there.
+hashes: resuming makes sure of the hashes and cuts the files back to exactly there. Of the metrics
+the last line is noted itself: what was scored only because a run ended is left out when it goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 from safetensors.torch import save as save_tensors
 
 from fedrun.core.federation import State
 from fedrun.core.option import ConfigError, RunError
-from fedrun.core.partition import Partition
 from fedrun.core.tree import Tree
 from fedrun.experiment import ledger
 from fedrun.experiment.build import Experiment
@@ -39,7 +35,8 @@ from fedrun.experiment.files import (
     write_bytes,
     write_json,
 )
-from fedrun.experiment.loop import Event
+from fedrun.experiment.loop import Event, is_due
+from fedrun.experiment.partition_file import write_partition
 
 LOGS = ("metrics.jsonl", "clients.jsonl", "audit.jsonl")
 STATUS = ("running", "finished", "interrupted", "failed")
@@ -55,6 +52,7 @@ class RunDirectory:
     lock: BinaryIO
     chain: str = ledger.START
     saved_round: int = -1
+    last: dict[str, float] | None = None  # the last line of the metrics
     config: str = ""  # the hash of the config that the ledger knows of
     hashes: dict[str, Any] = field(default_factory=lambda: {n: hashlib.sha256() for n in LOGS})
 
@@ -72,7 +70,7 @@ class RunDirectory:
         run = cls(path, manifest, {}, take_lock(beside))
         try:
             write_bytes(beside / "config.yaml", config.encode())
-            write_partition(beside, experiment.partition, experiment)
+            write_partition(beside, experiment)
             write_json(beside / "manifest.json", manifest)
             run.logs = open_logs(beside)
             run.start()
@@ -96,10 +94,12 @@ class RunDirectory:
         newest = newest_checkpoint(self.path / "checkpoints")
         if newest is None:
             state, lengths, known = experiment.state, dict.fromkeys(LOGS, 0), {}
+            last = None
         else:
             tree, facts = load_checkpoint(newest)
             state, lengths, known = experiment.state.restored(tree), facts["lengths"], facts["logs"]
             self.chain, self.saved_round, self.config = facts["chain"], state.round, facts["config"]
+            last = facts["last"]
         for name in LOGS:
             self._check(name, lengths[name], known.get(name))
         for name in LOGS:
@@ -109,7 +109,18 @@ class RunDirectory:
         self.logs = open_logs(self.path)
         if newest is None:
             self.start()
+        if last is not None:
+            if not is_due(experiment.settings, state.round):
+                scored = ("test/", "client/")
+                last = {name: value for name, value in last.items() if not name.startswith(scored)}
+            self._write_last(last)
+            history.append(last)
         return state, history
+
+    def _write_last(self, metrics: dict[str, float]) -> None:
+        self.before_last = self.logs["metrics.jsonl"].tell(), self.hashes["metrics.jsonl"].copy()
+        self.last = metrics
+        self._write("metrics.jsonl", json_line(metrics))
 
     def _check(self, name: str, length: int, known: str | None) -> None:
         """Refuse a log whose first `length` bytes are not those that a checkpoint vouched for."""
@@ -131,7 +142,7 @@ class RunDirectory:
 
     def append(self, event: Event) -> None:
         """One finished round."""
-        self._write("metrics.jsonl", json_line(event.metrics))
+        self._write_last(event.metrics)
         self._write("clients.jsonl", b"".join(map(json_line, event.clients)))
         ok = [row["client"] for row in event.clients if row["status"] == "ok"]
         rejected = [row["client"] for row in event.clients if row["status"] == "rejected"]
@@ -166,9 +177,13 @@ class RunDirectory:
         for log in self.logs.values():
             os.fsync(log.fileno())
         lengths = {name: log.tell() for name, log in self.logs.items()}
+        hashes = dict(self.hashes)
+        if self.last is not None:
+            lengths["metrics.jsonl"], hashes["metrics.jsonl"] = self.before_last
         facts = {
             "lengths": lengths,
-            "logs": {name: digest.hexdigest() for name, digest in self.hashes.items()},
+            "logs": {name: digest.hexdigest() for name, digest in hashes.items()},
+            "last": self.last,
             "chain": self.chain,
             "config": self.config,
         }
@@ -256,44 +271,3 @@ def is_in_use(path: Path) -> bool:
     except ConfigError:
         return True
     return False
-
-
-def write_partition(path: Path, partition: Partition, experiment: Experiment) -> None:
-    """`partition.npz` with the row numbers and `partition.json` with what they amount to."""
-    arrays = BytesIO()
-    np.savez(
-        arrays,
-        train_rows=partition.train.rows,
-        train_offsets=partition.train.offsets,
-        test_rows=partition.test.rows,
-        test_offsets=partition.test.offsets,
-    )
-    write_bytes(path / "partition.npz", arrays.getvalue())
-    dataset = experiment.dataset
-    facts = {
-        "rule": partition.rule,
-        "seed": experiment.settings.seed,
-        "sha256": partition.fingerprint,
-        "clients": len(partition),
-        "classes": list(dataset.spec.classes),
-        "names": list(partition.names),
-        "train": partition.counts(dataset.train, dataset.spec).tolist(),
-        "test": partition.counts(dataset.test, dataset.spec, test=True).tolist(),
-    }
-    write_bytes(path / "partition.json", json.dumps(facts).encode() + b"\n")
-
-
-def hashes(config: str, experiment: Experiment) -> Mapping[str, Any]:
-    """What the manifest says of config, data and partition."""
-    dataset, partition = experiment.dataset, experiment.partition
-    return {
-        "config": {"sha256": config},
-        "data": {
-            "name": dataset.name,
-            "source": dataset.source,
-            "sha256": dataset.fingerprint,
-            "train": len(dataset.train),
-            "test": len(dataset.test),
-        },
-        "partition": {"rule": partition.rule, "sha256": partition.fingerprint},
-    }

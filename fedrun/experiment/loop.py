@@ -13,7 +13,7 @@ from fedrun.core.measure import client_figures, global_figures, is_better, score
 from fedrun.core.option import ConfigError, RunError
 from fedrun.core.tree import is_finite
 from fedrun.experiment.build import Experiment
-from fedrun.experiment.settings import Stop
+from fedrun.experiment.settings import Settings, Stop
 
 History = Sequence[Mapping[str, float]]
 
@@ -55,15 +55,19 @@ def rounds(
             metrics.pop("train/accuracy", None)
         metrics["train/examples"] = record.examples
         trained = perf_counter()
-        every = settings.evaluate.every
-        due = state.round == settings.rounds or (every and state.round % every == 0)
-        if due or stop_reason(settings.stop, [*history, metrics]):
+        if is_due(settings, state.round) or stop_reason(settings.stop, [*history, metrics]):
             metrics |= evaluate(experiment, state)
         stopped = stop_reason(settings.stop, [*history, metrics])
         metrics["time/train_seconds"] = trained - began
         metrics["time/round_seconds"] = perf_counter() - began
         history.append(metrics)
         yield Event(state, metrics, record.clients, stopped)
+
+
+def is_due(settings: Settings, round: int) -> bool:
+    """Whether the model is scored after this round: every so often, and at the end."""
+    every = settings.evaluate.every
+    return round == settings.rounds or bool(every and round % every == 0)
 
 
 def evaluate(experiment: Experiment, state: State) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,6 @@ import torch
 import fedrun
 from fedrun.experiment.build import Experiment
 from fedrun.experiment.compose import Composed
-from fedrun.experiment.directory import hashes
 
 
 def first_manifest(digest: str, composed: Composed, experiment: Experiment) -> dict[str, Any]:
@@ -38,6 +38,22 @@ def first_manifest(digest: str, composed: Composed, experiment: Experiment) -> d
         "git": git_facts(Path(__file__)),
         "started": now(),
         "resumed": 0,
+    }
+
+
+def hashes(config: str, experiment: Experiment) -> Mapping[str, Any]:
+    """What the manifest says of config, data and partition."""
+    dataset, partition = experiment.dataset, experiment.partition
+    return {
+        "config": {"sha256": config},
+        "data": {
+            "name": dataset.name,
+            "source": dataset.source,
+            "sha256": dataset.fingerprint,
+            "train": len(dataset.train),
+            "test": len(dataset.test),
+        },
+        "partition": {"rule": partition.rule, "sha256": partition.fingerprint},
     }
 
 

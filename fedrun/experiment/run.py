@@ -11,10 +11,10 @@ from fedrun.core.federation import State
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.build import Experiment, build
 from fedrun.experiment.compose import Composed, compose, config_hash, dump
-from fedrun.experiment.directory import RunDirectory, hashes, is_in_use, read_manifest
+from fedrun.experiment.directory import RunDirectory, is_in_use, read_manifest
 from fedrun.experiment.interrupt import Interrupts
 from fedrun.experiment.loop import Event, check_stop, evaluate, rounds, stop_reason
-from fedrun.experiment.manifest import first_manifest, now
+from fedrun.experiment.manifest import first_manifest, hashes, now
 from fedrun.experiment.place import run_path
 from fedrun.experiment.saved import whole_model
 from fedrun.experiment.summary import summarise

@@ -222,7 +222,10 @@ def test_a_folder_of_another_config_is_refused(fedrun, run: Path) -> None:
     assert len(lines(run)) == 3
 
 
-@pytest.mark.parametrize("more", [[], ["algorithm=scaffold", "clients.per_round=2"]])
+@pytest.mark.parametrize(
+    "more",
+    [[], ["evaluate.every=0"], ["evaluate.every=4"], ["algorithm=scaffold", "clients.per_round=2"]],
+)
 def test_a_longer_run_is_the_straight_one(fedrun, tmp_path: Path, assert_same_bytes, more) -> None:
     straight = fedrun.small(tmp_path / "straight", *more, "rounds=6")
     longer = fedrun.small(tmp_path / "longer", *more, "rounds=2")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedrun.core.option import ConfigError, RunError
-from fedrun.experiment import directory
+from fedrun.experiment import directory, partition_file
 from fedrun.experiment.compose import compose, config_hash, dump
 from fedrun.experiment.directory import LOGS, RunDirectory, is_in_use, read_manifest, take_lock
 from fedrun.experiment.manifest import first_manifest
@@ -38,7 +38,8 @@ def test_a_new_run_has_its_name_only_when_it_is_whole(
         assert not path.exists()
         real(file, content)
 
-    monkeypatch.setattr(directory, "write_bytes", write)
+    for module in (directory, partition_file):
+        monkeypatch.setattr(module, "write_bytes", write)
     begin(path)[1].close()
     assert seen[:2] == ["config.yaml", "partition.npz"]
     assert {file.name for file in path.iterdir()} == {
@@ -61,7 +62,8 @@ def test_a_failure_leaves_nothing(
     def full(file: object, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(directory, "write_bytes", fail)
+    for module in (directory, partition_file):
+        monkeypatch.setattr(module, "write_bytes", fail)
     if name == "audit.jsonl":
         monkeypatch.setattr(directory, "append", full)
     with pytest.raises(OSError, match="No space"):
@@ -117,9 +119,10 @@ def test_logs_are_cut_back_to_the_checkpoint(begin, play, tmp_path: Path) -> Non
 
 def test_a_log_that_a_checkpoint_vouched_for_may_not_change(begin, play, tmp_path: Path) -> None:
     experiment, run = begin(tmp_path / "run")
-    event = play(experiment)[0]
-    run.append(event)
-    run.checkpoint(event.state, keep=2)
+    first, second = play(experiment)[:2]
+    run.append(first)
+    run.append(second)
+    run.checkpoint(second.state, keep=2)
     run.close()
     for name in LOGS:
         log = run.path / name
@@ -130,6 +133,22 @@ def test_a_log_that_a_checkpoint_vouched_for_may_not_change(begin, play, tmp_pat
             again.restore(experiment)
         again.close()
         log.write_bytes(content)
+
+
+def test_the_last_line_of_the_metrics_is_the_checkpoints_own(begin, play, tmp_path: Path) -> None:
+    experiment, run = begin(tmp_path / "run")
+    event = play(experiment)[0]
+    run.append(event)
+    run.checkpoint(event.state, keep=2)
+    run.close()
+    log = run.path / "metrics.jsonl"
+    content = log.read_bytes()
+    log.write_bytes(b"torn")
+    again = RunDirectory.reopen(run.path, read_manifest(run.path))
+    _, history = again.restore(experiment)
+    again.close()
+    assert history == [event.metrics]
+    assert log.read_bytes() == content
 
 
 def test_a_manifest_must_hold_what_is_asked_of_it(begin, tmp_path: Path) -> None:
