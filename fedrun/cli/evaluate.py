@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fedrun.cli.app import told
+from fedrun.cli.errors import told
 
 
 def evaluate(

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from fedrun.cli.app import told
 from fedrun.cli.completion import complete_group
+from fedrun.cli.errors import told
 from fedrun.cli.theme import THEME
 from fedrun.core.option import ConfigError
 

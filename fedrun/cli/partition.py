@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from fedrun.cli.app import told
 from fedrun.cli.arguments import Overrides, compose_arguments
+from fedrun.cli.errors import told
 
 
 def partition(overrides: Overrides = None) -> None:

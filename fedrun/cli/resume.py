@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedrun.cli.app import told
+from fedrun.cli.errors import told
 
 
 def resume(

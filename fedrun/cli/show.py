@@ -7,8 +7,8 @@ import sys
 from rich.console import Console
 from rich.syntax import Syntax
 
-from fedrun.cli.app import told
 from fedrun.cli.arguments import Overrides, compose_arguments
+from fedrun.cli.errors import told
 
 
 def show(overrides: Overrides = None) -> None:

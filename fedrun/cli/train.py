@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from fedrun.cli.app import told
 from fedrun.cli.arguments import Overrides, compose_arguments
+from fedrun.cli.errors import told
 
 
 def train(
