@@ -150,7 +150,7 @@ from fedrun.engine._workers import open_workers
 import numpy as np
 
 def chunk(message, job):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # one write: two workers share the pipe
     time.sleep(SLEEP)
 
 with open_workers(chunk, 2) as map_chunks:
@@ -166,9 +166,11 @@ def test_a_runner_that_is_killed_leaves_no_workers(sleep):
     runner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert runner.stdout is not None
     with runner.stdout:
-        pids = [int(runner.stdout.readline()) for _ in range(2)]
-        runner.kill()
-        runner.wait()
+        try:
+            pids = [int(runner.stdout.readline()) for _ in range(2)]
+        finally:
+            runner.kill()
+            runner.wait()
     deadline = time.monotonic() + 10
     while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.02)
