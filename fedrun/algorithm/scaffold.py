@@ -15,7 +15,7 @@ federated learning", ICML 2020, algorithm 1 with option II for the control varia
 Differs: with local momentum rho the paper's c_i+ = c_i - c + (x - y_i) / (K eta_l) would be about
 1 / (1 - rho) too large; here K eta_l is the true total weight of the K gradients in x - y_i
 (FedNova's |a|_1), which is K eta_l when rho = 0. Clients count alike, as in the paper. With
-`local.clip_norm` or weight decay the control variates average the gradients as they were used.
+weight decay the control variates average the gradients of the regularized loss.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def scaffold(local: Local, server: Server) -> Algorithm:
         raise ConfigError(
             f"algorithm=scaffold reads its control variates off plain SGD steps and does not work "
             f"with local={local.name}; take local=sgd"
+        )
+    if local.clip_norm is not None:
+        raise ConfigError(
+            f"algorithm=scaffold reads its control variates off the local steps, which "
+            f"local.clip_norm={local.clip_norm:g} would shorten; leave it out"
         )
     average = fedavg(server, weights="uniform")
 

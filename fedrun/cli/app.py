@@ -5,6 +5,8 @@ Nothing here imports PyTorch: `--help` and Tab answer at once.
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -15,6 +17,9 @@ from fedrun.cli import evaluate, listing, partition, resume, show, train
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal's encoding must not end a run
     build_app()()
 
 

@@ -68,6 +68,8 @@ class Lines(Watching):
         parts += [
             f"{name} {figure(event.metrics[name])}" for name in COLUMNS if name in event.metrics
         ]
+        if event.metrics["clients/rejected"]:
+            parts.append(f"rejected {event.metrics['clients/rejected']}")
         parts.append(f"{event.metrics['time/round_seconds']:.2f} s")
         self.console.print("  ".join(parts), soft_wrap=True)
 
@@ -103,13 +105,14 @@ class Screen(Watching):
             f"[muted]{duration(monotonic() - self.began)}  {left}[/]",
         )
         table = Table.grid(padding=(0, 2))
+        ascii_only = self.live.console.options.ascii_only
         for name in COLUMNS:
             values = [line[name] for line in self.history if name in line]
             if values:
                 table.add_row(
                     f"[key]{name_of(name)}[/]",
                     figure(values[-1]),
-                    f"[course]{sparkline(values)}[/]",
+                    f"[course]{sparkline(values, ascii_only=ascii_only)}[/]",
                 )
         return Group(Text(self.title), bar, table)
 
@@ -171,6 +174,7 @@ def closing(path: Path, watching: Watching, console: Console, shown: Path | None
     """The run's figures, where it lies (`shown` instead of its path), and what to do next."""
     summary = read_json(path / "summary.json")
     lines = read_json_lines(path / "metrics.jsonl")
+    ascii_only = console.options.ascii_only
     if watching.path is None:
         console.print("This run is finished already; nothing was trained again.")
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -182,9 +186,13 @@ def closing(path: Path, watching: Watching, console: Console, shown: Path | None
         if name.startswith(("test/", "client/")) or name in ("train/loss", "train/accuracy"):
             best = summary["best"].get(name)
             row = (figure(best["value"]), str(best["round"])) if best else ("", "")
-            course = sparkline([line[name] for line in lines if name in line]) if lines else ""
+            values = [line[name] for line in lines if name in line]
+            course = sparkline(values, ascii_only=ascii_only) if values else ""
             table.add_row(f"[key]{name_of(name)}[/]", figure(value), *row, f"[course]{course}[/]")
     console.print(table)
+    rejected = sum(line["clients/rejected"] for line in lines)
+    if rejected:
+        console.print(f"\n{rejected} updates of clients were rejected: they were not finite")
     sent = summary["comm/up_bytes"] + summary["comm/down_bytes"]
     console.print(
         f"\n{summary['rounds']} rounds ({summary['stopped']}) "

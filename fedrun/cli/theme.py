@@ -18,6 +18,7 @@ COLUMNS = (
     "client/accuracy_worst10",
 )
 BARS = "▁▂▃▄▅▆▇█"
+ASCII_BARS = "_.-~=+*#"
 
 
 def figure(value: float) -> str:
@@ -44,7 +45,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def sparkline(values: Sequence[float], width: int = 30) -> str:
+def sparkline(values: Sequence[float], width: int = 30, *, ascii_only: bool = False) -> str:
     """The course of a figure in one line of block characters, its newest value at the right.
 
     >>> sparkline([0, 1, 2, 7])
@@ -52,6 +53,7 @@ def sparkline(values: Sequence[float], width: int = 30) -> str:
     """
     if len(values) > width:  # the last value of each of `width` equal stretches
         values = [values[(index + 1) * len(values) // width - 1] for index in range(width)]
+    bars = ASCII_BARS if ascii_only else BARS
     low, high = min(values), max(values)
-    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BARS[round((value - low) * scale)] for value in values)
+    scale = (len(bars) - 1) / (high - low) if high > low else 0.0
+    return "".join(bars[round((value - low) * scale)] for value in values)

@@ -21,7 +21,7 @@ gradients of `sum_b weight * loss` [C, ...], loss [C, B], correct bool [C, B]"""
 
 def chain_gradient(task: Task) -> Gradient | None:
     """The stacked gradient of Flatten, Linear, ReLU, Linear, ...; None for any other model."""
-    if not is_chain(task.module) or len(task.parameters) < len(list(task.module.parameters())):
+    if not is_chain(task.module):
         return None
 
     def gradient(params: Tensors, x: Tensor, y: Tensor, weight: Tensor):  # type: ignore[no-untyped-def]
@@ -57,16 +57,27 @@ def loss_slope(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def is_chain(module: nn.Module) -> bool:
-    """Whether the model is Flatten?, Linear, (ReLU, Linear)*, each linear layer with a bias."""
-    if not isinstance(module, nn.Sequential):
+    """Whether the model is exactly Flatten?, Linear, (ReLU, Linear)*.
+
+    A subclass, a hook, a layer or tensor used twice, or a frozen one could mean another function:
+    each of them leaves the model to `lifted_gradient`.
+    """
+    if type(module) is not nn.Sequential:
         return False
     layers = list(module)
     if layers and type(layers[0]) is nn.Flatten:
         layers = layers[1:]
     kinds = [type(layer) for layer in layers]
+    hooked = any(
+        layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks
+        for layer in module.modules()
+    )
     return (
         len(kinds) % 2 == 1
         and all(kind is nn.Linear for kind in kinds[0::2])
         and all(kind is nn.ReLU for kind in kinds[1::2])
         and all(layer.bias is not None for layer in layers[0::2])
+        and len(list(module.parameters())) == 2 * len(layers[0::2])  # shared ones count once
+        and all(p.requires_grad for p in module.parameters())
+        and not hooked
     )

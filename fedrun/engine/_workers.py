@@ -5,12 +5,13 @@ second thread; so they share every tensor without a copy, and nothing has to be 
 messages and results. Where a system cannot fork (Windows; macOS, whose frameworks do not survive
 it), the same N are threads: the same bits, less speed.
 
-Each worker has its own pipe and closes its copies of everybody else's: when the runner is killed,
-even by SIGKILL, every worker reads the end of its pipe and leaves.
+Each worker has its own pipe and closes its copies of everybody else's, so either side sees the end
+of the other; and a worker dies with its runner, even when that is killed by SIGKILL.
 """
 
 from __future__ import annotations
 
+import ctypes
 import io
 import multiprocessing
 import os
@@ -83,6 +84,7 @@ def _serve(chunk: Chunk, pipe: Connection, inherited: list[Connection], parent: 
     for other in inherited:
         other.close()
     torch.set_num_threads(1)
+    die_with_parent()
     message = Tree()
     while os.getppid() == parent:
         try:
@@ -100,6 +102,13 @@ def _serve(chunk: Chunk, pipe: Connection, inherited: list[Connection], parent: 
             _send(pipe, (index, result))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the runner ends, also in the middle of a long chunk: an
+    orphan would hold the cores and the run's lock."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _share_out(

@@ -19,6 +19,7 @@ from fedrun.core.plan import ChunkPlan, ClientPlan
 from fedrun.core.random import torch_seed
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree, row
+from fedrun.engine._draws import draws_while_training
 from fedrun.engine._objective import Terms, as_terms, clipped
 from fedrun.engine._own_task import OwnTask
 from fedrun.engine._workers import open_workers
@@ -34,7 +35,7 @@ def eager(
     chunk: clients per unit of work; 0 cuts the cohort into about 16 parts of at most 16 clients.
     """
     names = list(task.parameters)
-    draws = may_draw(task.module)
+    draws = draws_while_training(task)
     own = OwnTask(task)
 
     def solver(plan: ChunkPlan) -> Solve:
@@ -66,22 +67,13 @@ def eager(
     )
 
 
-def may_draw(module: nn.Module) -> bool:
-    """Whether training may draw random numbers: dropout does, and a user's own layer could."""
-    return any(
-        isinstance(layer, nn.modules.dropout._DropoutNd)
-        or not type(layer).__module__.startswith("torch.nn.")
-        for layer in module.modules()
-    )
-
-
 _lent = Lock()
 
 
 @contextmanager
 def lent_generator(seed: int) -> Iterator[None]:
-    """PyTorch's dropout can only draw from the global generator: lend it one state, to one thread
-    at a time, and put the old one back."""
+    """Lend layers such as dropout, which know only the global generator, one state of it: to one
+    thread at a time, and the old state comes back."""
     with _lent, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

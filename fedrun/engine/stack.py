@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from fedrun.core.algorithm import Solve, Trained
 from fedrun.core.dataset import Array
@@ -25,6 +24,7 @@ from fedrun.core.plan import ChunkPlan, ClientPlan
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree
 from fedrun.engine._chain_gradient import chain_gradient
+from fedrun.engine._draws import draws_while_training
 from fedrun.engine._lifted_gradient import lifted_gradient
 from fedrun.engine._objective import as_terms, clipped_each
 from fedrun.engine._workers import open_workers
@@ -39,7 +39,11 @@ def stack(
     workers: processes that train chunks side by side, one thread each; results do not depend on it.
     chunk: clients in lockstep; 0 cuts the cohort into 4 parts, or more of at most 64 clients.
     """
-    refuse_random_layers(task.module)
+    if draws_while_training(task):
+        raise ConfigError(
+            "engine=stack has no random stream for each client, and this model draws while it "
+            "trains (dropout?); take engine=eager"
+        )
     names = list(task.parameters)
     gradient = chain_gradient(task) or lifted_gradient(task)
 
@@ -122,13 +126,3 @@ class Lockstep:
         place = np.arange(length.max())
         rows = self.rows[begin + np.minimum(place, length - 1)]
         return rows, np.where(place < length, 1.0 / length, 0.0)
-
-
-def refuse_random_layers(module: nn.Module) -> None:
-    """Lockstep has no random stream per client; layers that draw while training need `eager`."""
-    for layer in module.modules():
-        if isinstance(layer, nn.modules.dropout._DropoutNd):
-            raise ConfigError(
-                f"engine=stack cannot train a model with {type(layer).__name__} layers; "
-                f"take engine=eager"
-            )

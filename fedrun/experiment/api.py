@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from fedrun.experiment import run as runs
@@ -50,7 +52,8 @@ class Run:
 
     def model(self) -> nn.Module:
         """The module with the final weights; of the last checkpoint where the run is unfinished."""
-        experiment = build(self.config)
+        with own_threads():
+            experiment = build(self.config)
         params, _ = load_model(self.path, experiment)
         return experiment.task.load(params).eval()
 
@@ -60,13 +63,27 @@ def train(config: str = "train", overrides: Sequence[str] = (), *, resume: bool 
 
     Raises `ConfigError` where the command line would exit with 2, `RunError` where with 1.
     """
+    if isinstance(overrides, str):
+        raise TypeError(f"overrides is a list, such as [{overrides!r}]")
     composed = compose(config, list(overrides))
-    return Run(runs.train(composed, runs.Nobody(), resume_unfinished=resume))
+    with own_threads():
+        return Run(runs.train(composed, runs.Nobody(), resume_unfinished=resume))
 
 
 def resume(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     """Go on with a run from its last checkpoint, as `fedrun resume` does."""
-    return Run(runs.resume(Path(path), list(overrides), runs.Nobody()))
+    with own_threads():
+        return Run(runs.resume(Path(path), list(overrides), runs.Nobody()))
+
+
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """A run takes one thread; the caller's program gets its own number back."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _table(path: Path) -> Any:

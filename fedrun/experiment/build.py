@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from fedrun.core.algorithm import Algorithm, Server
 from fedrun.core.chain import weigh
 from fedrun.core.dataset import Dataset, Spec
 from fedrun.core.federation import Engine, Federation, Protocol, State, initial_state
+from fedrun.core.local import Local
 from fedrun.core.option import ConfigError
 from fedrun.core.partition import Partition
 from fedrun.core.random import generator
@@ -23,6 +25,7 @@ from fedrun.core.task import Examples, Task
 from fedrun.experiment.bind import Bound, bind_all
 from fedrun.experiment.settings import Settings, read_settings
 
+T = TypeVar("T")
 GROUPS = ("data", "partition", "model", "local", "server", "algorithm", "engine", "protocol")
 
 
@@ -55,12 +58,20 @@ def hold(values: Mapping[str, Any]) -> Holdings:
     """Check every option, load the data and draw the partition; needs no model."""
     settings = read_settings(values)
     bound = bind_all({group: values[group] for group in GROUPS})
-    dataset: Dataset = bound["data"].call()
-    partition: Partition = bound["partition"].call(
+    dataset = made(bound["data"], Dataset)
+    partition = made(
+        bound["partition"],
+        Partition,
         dataset=dataset,
         count=settings.clients.count,
         draw=generator(settings.seed, "partition"),
     )
+    empty = int((partition.train.sizes == 0).sum())
+    if empty:
+        raise ConfigError(
+            f"partition={bound['partition'].name} leaves {empty} of {len(partition)} clients "
+            f"without a training example; take fewer clients or another partition"
+        )
     cohort_size(settings, len(partition))
     return Holdings(settings, bound, dataset, partition)
 
@@ -75,11 +86,16 @@ def build(values: Mapping[str, Any]) -> Experiment:
     device = resolve_device(settings.device, values["engine"].get("workers", 1))
     module = build_model(bound["model"], dataset.spec, settings.seed).to(device)
     task = Task(module, dataset.spec)
-    local = bound["local"].call(rounds=settings.rounds)
-    server = bound["server"].call(rounds=settings.rounds)
-    algorithm = bound["algorithm"].call(task=task, local=local, server=server)
-    engine: Engine = bound["engine"].call(
-        task=task, examples=Examples.of(dataset.train, device), local=local, seed=settings.seed
+    local = made(bound["local"], Local, rounds=settings.rounds)
+    server = made(bound["server"], Server, rounds=settings.rounds)
+    algorithm = made(bound["algorithm"], Algorithm, task=task, local=local, server=server)
+    engine = made(
+        bound["engine"],
+        Engine,
+        task=task,
+        examples=Examples.of(dataset.train, device),
+        local=local,
+        seed=settings.seed,
     )
     size = cohort_size(settings, len(partition))
     by_size = settings.clients.sampling == "size"
@@ -107,9 +123,20 @@ def build(values: Mapping[str, Any]) -> Experiment:
         test=Examples.of(dataset.test, device),
         federation=federation,
         engine=engine,
-        protocol=bound["protocol"].call(federation=federation),
+        protocol=made(bound["protocol"], Protocol, federation=federation),
         state=initial_state(algorithm, task.current()),
     )
+
+
+def made(bound: Bound, kind: type[T], **supplies: Any) -> T:
+    """What the factory makes, which must be of the kind that its group is about."""
+    found = bound.call(**supplies)
+    if not isinstance(found, kind):
+        raise ConfigError(
+            f"{bound.group}={bound.name} returns {type(found).__name__}, "
+            f"and a {bound.group} must be a {kind.__module__}.{kind.__qualname__}"
+        )
+    return found
 
 
 def cohort_size(settings: Settings, num_clients: int) -> int:
@@ -134,7 +161,7 @@ def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:
     # PyTorch's layers draw from its global generator: lend it one state, and put the old one back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module: nn.Module = model.call(spec=spec)
+        module = made(model, nn.Module, spec=spec)
     if any(True for _ in module.buffers()):
         raise ConfigError(
             f"model={model.name} keeps buffers (as BatchNorm does), and averaging them is not "
@@ -142,8 +169,15 @@ def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:
         )
     if not any(p.requires_grad for p in module.parameters()):
         raise ConfigError(f"model={model.name} has no parameter to train")
-    with torch.no_grad():
-        shape = tuple(module.eval()(torch.zeros(2, *spec.input_shape)).shape)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            shape = tuple(module.eval()(torch.zeros(2, *spec.input_shape)).shape)
+    except RuntimeError as error:
+        why = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"model={model.name} cannot take this data set's examples of shape "
+            f"{'x'.join(map(str, spec.input_shape))}: {why}"
+        ) from error
     if shape != (2, spec.outputs):
         raise ConfigError(
             f"model={model.name} gives outputs of shape {shape} for two examples; this data set "

@@ -9,6 +9,7 @@ the last line is noted itself: what was scored only because a run ended is left 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -64,10 +65,10 @@ class RunDirectory:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.new")
         if beside.exists():
-            take_lock(beside).close()  # refuses while somebody else is starting this very run
+            take_lock(beside, path).close()  # refuses while somebody is starting this very run
             shutil.rmtree(beside)  # half-made
         beside.mkdir()
-        run = cls(path, manifest, {}, take_lock(beside))
+        run = cls(path, manifest, {}, take_lock(beside, path))
         try:
             write_bytes(beside / "config.yaml", config.encode())
             write_partition(beside, experiment)
@@ -78,9 +79,11 @@ class RunDirectory:
                 path.rmdir()  # an empty folder that the user made
             beside.rename(path)
             sync_folder(path.parent)
-        except OSError:
+        except OSError as error:
             run.close()
             shutil.rmtree(beside, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # started twice; we come second
+                raise in_use(path) from error
             raise
         return run
 
@@ -199,7 +202,9 @@ class RunDirectory:
         """Go on under a config that differs in what may differ; the ledger says so."""
         if digest != self.manifest["config"]["sha256"]:
             # `before` makes the old file acceptable, should we be killed between the two writes.
-            self.update(config={"sha256": digest, "before": self.manifest["config"]["sha256"]})
+            old = self.manifest["config"]
+            first = old.get("first", old["sha256"])
+            self.update(config={"sha256": digest, "before": old["sha256"], "first": first})
             write_bytes(self.path / "config.yaml", config.encode())
         if digest != self.config:
             self.config = digest
@@ -224,8 +229,11 @@ def open_logs(path: Path) -> dict[str, BinaryIO]:
     return {name: (path / name).open("ab", buffering=0) for name in LOGS}
 
 
-def take_lock(path: Path) -> BinaryIO:
-    """Hold the folder for this process; it is freed with the process, however that ends."""
+def take_lock(path: Path, run: Path | None = None) -> BinaryIO:
+    """Hold the folder for this process; it is freed with the process, however that ends.
+
+    run: what the user calls it, where the folder has another name still.
+    """
     file = (path / ".lock").open("ab")
     with suppress(ImportError):  # where there is no flock, nothing guards against a second process
         import fcntl
@@ -234,17 +242,19 @@ def take_lock(path: Path) -> BinaryIO:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.close()
-            raise ConfigError(
-                f"{path} is in use: another process is working on this run"
-            ) from error
+            raise in_use(run or path) from error
     return file
+
+
+def in_use(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is in use: another process is working on this run")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """A run's manifest; a `ConfigError` where there is no run, a `RunError` where it is damaged."""
     if not path.is_dir():
         why = "is a file, not a run directory" if path.exists() else "is no run directory"
-        raise ConfigError(f"{path} {why}; a run's path is the last line but two that train prints")
+        raise ConfigError(f"{path} {why}; `fedrun train` prints a run's path when it ends")
     file = path / "manifest.json"
     if not file.is_file():
         raise ConfigError(f"{path} is not a run directory: it has no manifest.json")

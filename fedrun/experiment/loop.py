@@ -40,7 +40,7 @@ def rounds(
     while state.round < settings.rounds and not stop_reason(settings.stop, history):
         began = perf_counter()
         state, record = experiment.protocol.round(state, map_chunks)
-        if len(record.clients) > 1 and all(row["status"] == "rejected" for row in record.clients):
+        if hopeless(settings, state.round, record.clients, history):
             raise RunError(
                 f"round {state.round}: no client's update is finite, training has diverged; "
                 f"a smaller local.lr, or local.clip_norm, may help"
@@ -62,6 +62,18 @@ def rounds(
         metrics["time/round_seconds"] = perf_counter() - began
         history.append(metrics)
         yield Event(state, metrics, record.clients, stopped)
+
+
+def hopeless(
+    settings: Settings, round: int, clients: Sequence[Mapping[str, Any]], history: History
+) -> bool:
+    """Whether nothing was learnt and nothing will be: a whole cohort of several is rejected; or a
+    cohort of one, which may be one bad client, three times in a row or at the end."""
+    if any(row["status"] == "ok" for row in clients):
+        return False
+    before = [line["clients/rejected"] for line in history[-2:]]
+    again = len(before) == 2 and all(before)
+    return len(clients) > 1 or again or round == settings.rounds
 
 
 def is_due(settings: Settings, round: int) -> bool:

@@ -14,10 +14,10 @@ def run_path(composed: Composed) -> Path:
     """The same config has the same path, so the same command finds its own run again."""
     values = composed.values
     if values["run"]["dir"] is not None:
-        return Path(values["run"]["dir"])
+        return Path(values["run"]["dir"]).expanduser()
     name = values["name"] or safe(PurePath(composed.config_name).stem)
     last = f"{summary(composed.overrides)}-{config_hash(values)[:8]}"
-    return Path(values["run"]["root"]) / name / last
+    return Path(values["run"]["root"]).expanduser() / name / last
 
 
 def summary(overrides: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from fedrun.core.federation import State
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.build import Experiment, build
 from fedrun.experiment.compose import Composed, compose, config_hash, dump
-from fedrun.experiment.directory import RunDirectory, is_in_use, read_manifest
+from fedrun.experiment.directory import RunDirectory, in_use, is_in_use, read_manifest
 from fedrun.experiment.interrupt import Interrupts
 from fedrun.experiment.loop import Event, check_stop, evaluate, rounds, stop_reason
 from fedrun.experiment.manifest import first_manifest, hashes, now
@@ -51,7 +52,9 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
     path = run_path(composed)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         manifest = read_manifest(path)
-        if manifest["config"]["sha256"] != config_hash(composed.values):
+        # `first`: a run that was made longer is still found by the command that began it.
+        known = manifest["config"]["sha256"], manifest["config"].get("first")
+        if config_hash(composed.values) not in known:
             raise ConfigError(
                 f"run.dir={path} holds a run of another config; choose another folder"
             )
@@ -60,7 +63,7 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
         if resume_unfinished:
             return resume(path, [], observer)
         if is_in_use(path):
-            raise ConfigError(f"{path} is in use: another process is working on this run")
+            raise in_use(path)
         raise ConfigError(
             f"{path} holds this run, unfinished ({manifest['status']});\n"
             f"go on with: fedrun resume {shlex.quote(str(path))}"
@@ -72,7 +75,7 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
         try:
             run = RunDirectory.create(
                 path,
-                dump(composed.values),
+                saved_text(composed),
                 experiment,
                 first_manifest(digest, composed, experiment),
             )
@@ -94,8 +97,8 @@ def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
     before = saved_config(path, manifest)
     composed = compose(str(path / "config.yaml"), overrides) if overrides else before
     refuse_changes(before.values, composed.values)
-    same_rounds = composed.values["rounds"] == before.values["rounds"]
-    if manifest["status"] == "finished" and same_rounds and whole_model(path, manifest):
+    same = composed.values == before.values
+    if manifest["status"] == "finished" and same and whole_model(path, manifest):
         return path
     with Interrupts() as interrupts:
         experiment = build(composed.values)
@@ -114,6 +117,8 @@ def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
         except OSError as error:
             raise ConfigError(f"{path} cannot be written to: {error.strerror or error}") from error
         try:
+            if read_manifest(path) != manifest:  # before we held the lock
+                raise ConfigError(f"{path} was worked on by another process meanwhile; try again")
             state, history = run.restore(experiment)
             if state.round > experiment.settings.rounds:
                 raise ConfigError(
@@ -121,7 +126,7 @@ def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
                     f"which is at round {state.round}"
                 )
             run.update(status="running", resumed=manifest["resumed"] + 1)
-            run.change_config(dump(composed.values), digest)
+            run.change_config(saved_text(composed), digest)
             _go(run, experiment, state, history, observer, interrupts)
         finally:
             run.close()
@@ -161,6 +166,8 @@ def _go(
             run.update(status="interrupted", ended=now())
         raise
     except OSError as error:
+        with suppress(OSError):  # the disk may be full for this too
+            run.update(status="failed", error=f"writing failed: {error}", ended=now())
         raise RunError(
             f"writing to {run.path} failed after round {state.round}: {error.strerror or error};\n"
             f"mend that, then: fedrun resume {shlex.quote(str(run.path))}"
@@ -181,6 +188,11 @@ def saved_config(path: Path, manifest: Mapping[str, Any]) -> Composed:
             f"run with: fedrun train config={path / 'config.yaml'}"
         )
     return composed
+
+
+def saved_text(composed: Composed) -> str:
+    """What `config.yaml` holds: the config without the place of this very run, to be repeated."""
+    return dump({**composed.values, "run": {**composed.values["run"], "dir": None}})
 
 
 def refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

@@ -121,7 +121,13 @@ def record(state: State, jobs: Sequence[Job], done: Sequence[Done], down_bytes: 
                 loss += figures["loss"]
                 correct += figures["correct"]
                 seen += figures["seen"]
-    metrics = {"comm/up_bytes": state.up_bytes, "comm/down_bytes": state.down_bytes}
+    rejected = sum(line["status"] == "rejected" for line in rows)
+    metrics = {
+        "clients/ok": len(rows) - rejected,
+        "clients/rejected": rejected,
+        "comm/up_bytes": state.up_bytes,
+        "comm/down_bytes": state.down_bytes,
+    }
     if seen:
         metrics = {"train/loss": loss / seen, "train/accuracy": correct / seen, **metrics}
     metrics = {name: value for name, value in metrics.items() if _is_finite(value)}

@@ -18,7 +18,8 @@ from fedrun.experiment.ledger import broken_line
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = {
-    "round": int, "train/loss": float, "train/accuracy": float, "train/examples": int,
+    "round": int, "clients/ok": int, "clients/rejected": int,
+    "train/loss": float, "train/accuracy": float, "train/examples": int,
     "test/loss": float, "test/accuracy": float, "client/accuracy_mean": float,
     "client/accuracy_worst10": float, "comm/up_bytes": int, "comm/down_bytes": int,
     "time/train_seconds": float, "time/round_seconds": float,

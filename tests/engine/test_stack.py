@@ -4,10 +4,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
+from fedrun.core.dataset import Spec
 from fedrun.core.option import ConfigError
-from fedrun.core.plan import ClientPlan
-from fedrun.engine.stack import Lockstep, refuse_random_layers
+from fedrun.core.plan import ChunkPlan, ClientPlan
+from fedrun.core.task import Examples, Task
+from fedrun.core.tree import expand
+from fedrun.engine.eager import eager
+from fedrun.engine.stack import Lockstep, stack
+from fedrun.local.sgd import sgd
 
 
 def plan(rows, *bounds):
@@ -49,10 +55,68 @@ def test_every_client_sees_its_own_batches_in_order(lengths):
         assert batches == [drawn.rows[a:b].tolist() for a, b in cuts]
 
 
-def test_dropout_is_refused():
-    refuse_random_layers(nn.Sequential(nn.Linear(1, 1), nn.GroupNorm(1, 1)))
-    with pytest.raises(ConfigError, match=r"engine=stack cannot train .* Dropout2d .*engine=eager"):
-        refuse_random_layers(nn.Sequential(nn.Sequential(nn.Dropout2d())))
+class Drawing(nn.Linear):
+    def forward(self, x):
+        return F.dropout(super().forward(x), training=self.training)
+
+
+@pytest.mark.parametrize("last", [nn.Dropout(), nn.RReLU(), Drawing(2, 2)])
+def test_models_that_draw_are_refused(last):
+    task = Task(nn.Sequential(nn.Linear(3, 2), last), Spec((3,), 2, "classes", ("a", "b")))
+    data = Examples(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(ConfigError, match=r"engine=stack has no random stream .*engine=eager"):
+        stack(task, data, sgd(1))
+
+
+def linear(count=1):
+    layers = [nn.Linear(3, 3) for _ in range(count)]
+    return layers[0] if count == 1 else layers
+
+
+class Scaled(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x * 3 - 1)
+
+
+def hooked():
+    model = nn.Sequential(linear())
+    model.register_forward_pre_hook(lambda module, inputs: (inputs[0] + 1,))
+    return model
+
+
+def tied_weights():
+    first, second = linear(2)
+    second.weight = first.weight
+    return nn.Sequential(first, nn.ReLU(), second)
+
+
+def one_layer_twice():
+    layer = linear()
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+def frozen_first():
+    first, second = linear(2)
+    first.requires_grad_(False)
+    return nn.Sequential(first, nn.ReLU(), second)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Scaled(linear()), hooked, tied_weights, one_layer_twice, frozen_first]
+)
+def test_what_only_looks_like_a_chain_is_trained_as_it_is(make):
+    torch.manual_seed(0)
+    task = Task(make(), Spec((3,), 3, "classes", ("a", "b", "c")))
+    data = Examples(torch.randn(12, 3), torch.arange(12) % 3)
+    plans = [ClientPlan(k, np.arange(k, 12, 2), np.array([0, 2, 4, 6])) for k in range(2)]
+    start = expand(task.current(), 2)
+    trained = [
+        engine.solver(ChunkPlan(1, plans))(start).params
+        for engine in (eager(task, data, sgd(1), 0), stack(task, data, sgd(1)))
+    ]
+    assert trained[0].keys() == task.parameters.keys()
+    for name, leaf in trained[0].items():
+        torch.testing.assert_close(trained[1][name], leaf, rtol=1e-5, atol=1e-6)
 
 
 def test_the_scores_of_a_round_do_not_count_padding(federation, play):
