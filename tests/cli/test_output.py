@@ -234,3 +234,12 @@ def test_a_reader_who_leaves_makes_no_noise(fedrun, folder: Path) -> None:
     assert json.loads((folder / "run/manifest.json").read_text())["status"] == "interrupted"
     latest = (folder / "run/checkpoints/latest").read_text()
     assert len((folder / "run/metrics.jsonl").read_text().splitlines()) == int(latest[6:])
+
+
+def test_a_terminal_without_unicode(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "fedrun", "train", "data=wine", "model=logistic", "rounds=3"]
+    ascii_only = {**environment(), "PYTHONIOENCODING": "latin-1"}
+    answer = subprocess.run(words, capture_output=True, text=True, env=ascii_only, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert "course" in answer.stdout
+    assert "?" not in answer.stdout

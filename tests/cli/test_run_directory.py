@@ -401,3 +401,35 @@ def test_two_processes_start_the_same_run(tmp_path: Path) -> None:
     assert codes[0] == 0, errors
     assert codes[1] in (0, 2), errors
     assert "Traceback" not in "".join(errors)
+
+
+def test_the_command_that_began_a_longer_run_still_finds_it(fedrun, tmp_path: Path) -> None:
+    path = fedrun.small(tmp_path / "run")
+    fedrun(["resume", "-q", str(path), "rounds=5"])
+    fedrun(["resume", "-q", str(path), "rounds=6"])
+    before = (path / "metrics.jsonl").read_bytes()
+    assert fedrun.small(path) == path
+    assert (path / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_that_stopped_goes_on_under_another_goal(fedrun, tmp_path: Path) -> None:
+    goal = ["stop.metric=test/accuracy", "stop.value=0.01"]
+    path = fedrun.small(tmp_path / "run", *goal)
+    assert len(lines(path)) == 1
+    fedrun(["resume", "-q", str(path), "stop.metric=null", "stop.value=null"])
+    assert len(lines(path)) == 3
+
+
+def test_a_saved_config_repeats_the_run_elsewhere(
+    fedrun, tmp_path: Path, assert_same_bytes
+) -> None:
+    path = fedrun.small(tmp_path / "run")
+    other = fedrun(["train", "-q", f"config={path / 'config.yaml'}"]).out.strip()
+    assert Path(other).resolve() != path
+    assert_same_bytes(path, Path(other))
+
+
+def test_a_home_folder_is_understood(fedrun, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fedrun(["train", "-q", "data=wine", "model=logistic", "rounds=1", "run.dir='~/run'"])
+    assert (tmp_path / "run" / "model.safetensors").exists()

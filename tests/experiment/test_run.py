@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedrun.core.option import ConfigError
+from fedrun.experiment.build import build
 from fedrun.experiment.compose import compose
 from fedrun.experiment.manifest import git_facts
 from fedrun.experiment.run import evaluation_config, refuse_changes
@@ -74,3 +75,20 @@ def test_evaluation_may_take_other_data_only(tmp_path: Path) -> None:
     for word in ("seed=1", "model.hidden=[3]", "partition=iid", "rounds=3"):
         with pytest.raises(ConfigError, match="only data may change"):
             evaluation_config(path, manifest, [word])
+
+
+def test_a_client_without_an_example_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "lopsided.py").write_text(
+        "from fedrun.core.partition import partition\n"
+        "def lopsided(dataset, count, draw):\n"
+        "    import numpy as np\n"
+        "    rows = np.arange(len(dataset.train))\n"
+        "    return partition('lopsided@1', dataset, [rows, rows[:0]])\n"
+        "def nothing(dataset):\n"
+        "    return 3\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match="leaves 1 of 2 clients without a training example"):
+        build(compose("train", ["partition=lopsided:lopsided"]).values)
+    with pytest.raises(ConfigError, match=r"partition=lopsided:nothing returns int, .*Partition"):
+        build(compose("train", ["partition=lopsided:nothing"]).values)
