@@ -51,9 +51,14 @@ def _parsed(argument: str) -> Override:
     except HydraException as error:
         if "=" not in argument:
             raise ConfigError(f"{argument[:60]!r} is not key=value, {EXAMPLE}") from error
+        key, _, value = argument.partition("=")
+        text = value.strip("'\"")[:60]
+        why = brief(error)
+        if why.startswith("LexerNoViableAlt"):
+            why = "a sign in it cannot stand there unquoted"
         raise ConfigError(
-            f"{argument[:60]!r} cannot be read: {brief(error)}\n"
-            f"write key=value, {EXAMPLE}; text with spaces or signs as key=\"'text'\""
+            f"{argument[:60]!r} cannot be read: {why} ({EXAMPLE}).\n"
+            f"If the value is a text, quote it for both the shell and fedrun: {key}=\"'{text}'\""
         ) from error
     except (
         ValueError,
