@@ -187,7 +187,8 @@ def closing(path: Path, watching: Watching, console: Console, shown: Path | None
             best = summary["best"].get(name)
             row = (figure(best["value"]), str(best["round"])) if best else ("", "")
             values = [line[name] for line in lines if name in line]
-            course = sparkline(values, ascii_only=ascii_only) if values else ""
+            # 26 makes 80 columns of the table
+            course = sparkline(values, 26, ascii_only=ascii_only) if values else ""
             table.add_row(f"[key]{name_of(name)}[/]", figure(value), *row, f"[course]{course}[/]")
     console.print(table)
     rejected = sum(line["clients/rejected"] for line in lines)
