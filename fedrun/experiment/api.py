@@ -51,7 +51,10 @@ class Run:
         return compose(str(self.path / "config.yaml"), []).values
 
     def model(self) -> nn.Module:
-        """The module with the final weights; of the last checkpoint where the run is unfinished."""
+        """The module with the final weights; of the last checkpoint where the run is unfinished.
+
+        The federation is built again for it, so the data must lie where they did.
+        """
         with own_threads():
             experiment = build(self.config)
         params, _ = load_model(self.path, experiment)

@@ -34,7 +34,7 @@ def synchronous(federation: Federation) -> Protocol:
         reply = algorithm.client_update(
             Clients(examples, job.state, solve), expand(message, len(clients))
         )
-        norm = squared_norm(reply.update["model"]).sqrt().cpu()
+        norm = squared_norm(reply.update.get("model", reply.update)).sqrt().cpu()
         ok = squared_norm(reply.update).isfinite().cpu()
         sent = chain.encode(
             federation.chain, chain.drop(chain.Packets(reply.update, reply.weight), ok)
