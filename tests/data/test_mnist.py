@@ -23,7 +23,7 @@ def write(folder: Path, half: str, images: np.ndarray, labels: list[int]) -> Non
     image = struct.pack(">4I", 2051, *images.shape) + images.astype(np.uint8).tobytes()
     (folder / f"{half}-images-idx3-ubyte").write_bytes(image)
     label = struct.pack(">2I", 2049, len(labels)) + bytes(labels)
-    (folder / f"{half}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(label))
+    (folder / f"{half}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(label, mtime=0))
 
 
 @pytest.fixture
