@@ -13,6 +13,15 @@ from fedrun.core.schedule import Schedule
 Tensors = list[Tensor]
 
 
+@dataclass(frozen=True)
+class SGD:
+    """The numbers of `w <- w - lr * v`, `v <- momentum * v + g + weight_decay * w`, for engines that
+    write the step out themselves."""
+
+    momentum: float
+    weight_decay: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Local:
     """A local optimiser. `init` and `step` are element-wise, so the same two functions serve one
@@ -23,6 +32,7 @@ class Local:
     clip_norm: the gradient of the whole local objective is scaled down to this Euclidean norm.
     displacement: (steps, lr) -> a, so that start - end = a * (a weighted mean of the gradients);
         None where the optimiser has no such number (Adam).
+    sgd: what `step` does, where that is SGD; None leaves engines nothing but to call it.
     """
 
     name: str
@@ -32,3 +42,4 @@ class Local:
     init: Callable[[Tensors], Tensors]
     step: Callable[[Tensors, Tensors, Tensors, int, float], None]
     displacement: Callable[[int, float], float] | None
+    sgd: SGD | None = None

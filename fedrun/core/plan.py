@@ -7,11 +7,13 @@ one: so engines can be compared with each other, and a killed run repeats itself
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from fedrun.core.dataset import Array
-from fedrun.core.random import generator
+from fedrun.core.partition import Ragged
+from fedrun.core.random import counters, generator
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,15 @@ class Work:
     steps: int
     batch_size: int
 
-    def num_steps(self, examples: int) -> int:
-        """Local steps of a client that holds this many examples."""
-        return self.steps or self.epochs * self.steps_per_epoch(examples)
+    def steps_per_epoch(self, examples: Array) -> Array:
+        """Steps of one pass over this many examples, int64 [C]."""
+        return -(-examples // self.batch_size) if self.batch_size else np.ones_like(examples)
 
-    def steps_per_epoch(self, examples: int) -> int:
-        return -(-examples // (self.batch_size or max(examples, 1)))
+    def num_steps(self, examples: Array) -> Array:
+        """Local steps of clients that hold this many examples, int64 [C]."""
+        if self.steps:
+            return np.full_like(examples, self.steps)
+        return self.epochs * self.steps_per_epoch(examples)
 
 
 @dataclass(frozen=True)
@@ -49,27 +54,94 @@ class ClientPlan:
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """The plans of some clients of one round, in client order: what an engine is handed."""
+    """The plans of some clients of one round, in client order: what an engine is handed.
+
+    client: int64 [C]; its steps, of all steps [S] of the chunk, are `first[c]` to `first[c + 1]`;
+    step s trains on `rows[begin[s]:end[s]]`. All int64.
+    """
 
     round: int
-    clients: list[ClientPlan]
+    client: Array
+    first: Array
+    begin: Array
+    end: Array
+    rows: Array
+
+    @cached_property
+    def steps(self) -> Array:
+        """int64 [C]: how many steps each client takes."""
+        return np.diff(self.first)
+
+    @cached_property
+    def clients(self) -> list[ClientPlan]:
+        """One by one, as views."""
+        plans = []
+        for client, first, last in zip(self.client, self.first[:-1], self.first[1:], strict=True):
+            start = self.begin[first]
+            bounds = np.append(self.begin[first:last], self.end[last - 1]) - start
+            plans.append(ClientPlan(int(client), self.rows[start : self.end[last - 1]], bounds))
+        return plans
+
+    @classmethod
+    def of(cls, round: int, plans: list[ClientPlan]) -> ChunkPlan:
+        """Put plans of single clients together."""
+        rows = [plan.rows for plan in plans]
+        starts = np.cumsum([0, *map(len, rows)])
+        begin = [plan.bounds[:-1] + start for plan, start in zip(plans, starts, strict=False)]
+        end = [plan.bounds[1:] + start for plan, start in zip(plans, starts, strict=False)]
+        return cls(
+            round,
+            np.array([plan.client for plan in plans]),
+            np.cumsum([0, *(plan.steps for plan in plans)]),
+            np.concatenate(begin),
+            np.concatenate(end),
+            np.concatenate(rows),
+        )
 
 
-def client_plan(held: Array, work: Work, seed: int, round: int, client: int) -> ClientPlan:
-    """Draw the order of one client's batches.
+def chunk_plan(held: Ragged, work: Work, seed: int, round: int, clients: Array) -> ChunkPlan:
+    """Draw the order of every client's batches.
 
-    held: int64 [n], the rows this client holds. Every pass is a fresh permutation of them; with
-    `work.steps` the last pass is cut, and each round starts on a new one.
+    Every pass over the `held` rows of a client is a fresh permutation of them: the order of random
+    numbers that belong to the client, the round and the place. With `work.steps` the last pass is
+    cut, and each round starts on a new one. A client's plan does not depend on the other clients.
     """
-    draw = generator(seed, "batch", round, client)
-    size = work.batch_size or len(held)
-    steps = work.num_steps(len(held))
-    passes = -(-steps // work.steps_per_epoch(len(held)))
-    one_pass = np.minimum(np.arange(0, len(held) + size, size), len(held))
-    ends = np.concatenate([one_pass[1:] + p * len(held) for p in range(passes)])[:steps]
-    order = np.concatenate([draw.permutation(len(held)) for _ in range(passes)])
-    bounds = np.concatenate([[0], ends]).astype(np.int64)
-    return ClientPlan(client, held[order[: bounds[-1]]], bounds)
+    size = held.sizes[clients]
+    batch = np.full_like(size, work.batch_size) if work.batch_size else size
+    per_pass, steps = work.steps_per_epoch(size), work.num_steps(size)
+    passes = -(-steps // per_pass)
+
+    drawn = size * passes
+    start = np.cumsum(drawn) - drawn
+    order = _permutations(counters(seed, "batch", round, clients, drawn, start), size, passes)
+    rows = held.rows[order + np.repeat(held.offsets[clients], drawn)]
+
+    first = np.concatenate([[0], np.cumsum(steps)])
+    step = np.arange(first[-1]) - np.repeat(first[:-1], steps)
+    whole, part = np.divmod(step, np.repeat(per_pass, steps))
+    begin = np.repeat(batch, steps) * part
+    end = np.minimum(begin + np.repeat(batch, steps), np.repeat(size, steps))
+    offset = np.repeat(start, steps) + whole * np.repeat(size, steps)
+    return ChunkPlan(round, clients, first, begin + offset, end + offset, rows)
+
+
+def _permutations(keys: Array, size: Array, passes: Array) -> Array:
+    """int64, as long as `keys`: for each pass the order that sorts its keys; works in place.
+
+    The lowest bits of a key give way to its place, so that sorting the keys themselves will do.
+    """
+    length = np.repeat(size, passes)
+    place = np.arange(len(keys)) - np.repeat(np.cumsum(length) - length, length)
+    bits = np.repeat(np.ceil(np.log2(size + 1)).astype(np.uint64), size * passes)
+    keys >>= bits
+    keys <<= bits
+    keys |= place.view(np.uint64)
+    at = 0
+    for n, times in zip(size.tolist(), passes.tolist(), strict=True):
+        keys[at : at + n * times].reshape(times, n).sort()
+        at += n * times
+    keys &= (np.uint64(1) << bits) - np.uint64(1)
+    return keys.view(np.int64)
 
 
 def draw_cohort(

@@ -4,6 +4,10 @@
 Philox generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). So a run
 that was killed repeats itself with nothing saved, and neither the order of the calls nor the number
 of workers can change a draw. A stream is named for its purpose and serves no other.
+
+`counters` is the same idea for many short streams at once, where making a generator for each client
+would cost more than what is drawn: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom
+number generators", OOPSLA 2014) at any place of any client's stream.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ import hashlib
 from typing import Literal
 
 import numpy as np
+
+from fedrun.core.dataset import Array
 
 Stream = Literal["partition", "cohort", "batch", "layer"]
 """partition: who holds what; cohort: who takes part; batch: the order of a client's examples;
@@ -33,6 +39,35 @@ def generator(seed: int, stream: Stream, round: int = 0, client: int = 0) -> np.
     True
     """
     return np.random.Generator(np.random.Philox(key=key(seed, stream, round, client)))
+
+
+def counters(
+    seed: int, stream: Stream, round: int, clients: Array, sizes: Array, first: Array
+) -> Array:
+    """uint64 [sum of sizes]: for each client in turn, this many numbers of its own stream.
+
+    clients, sizes: int64 [C]; first: int64 [C], where each client's part begins in the result. A
+    client's numbers do not depend on the other clients.
+    """
+    root = np.uint64(key(seed, stream, round) & _64_BITS)
+    start = _mixed(root + _GOLDEN * (clients.astype(np.uint64) + np.uint64(1)))
+    place = np.arange(int(sizes.sum()), dtype=np.uint64)
+    # place p of the result is place p - first of its client
+    return _mixed(np.repeat(start - _GOLDEN * first.astype(np.uint64), sizes) + _GOLDEN * place)
+
+
+_64_BITS = 2**64 - 1
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mixed(x: Array) -> Array:
+    """SplitMix64's output function, in place."""
+    x += _GOLDEN
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x ^= x >> np.uint64(shift)
+        x *= np.uint64(factor)
+    x ^= x >> np.uint64(31)
+    return x
 
 
 def torch_seed(seed: int, stream: Stream, round: int = 0, client: int = 0) -> int:

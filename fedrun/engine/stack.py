@@ -20,7 +20,7 @@ from fedrun.core.dataset import Array
 from fedrun.core.federation import Engine
 from fedrun.core.local import Local
 from fedrun.core.option import ConfigError, Count, Size
-from fedrun.core.plan import ChunkPlan, ClientPlan
+from fedrun.core.plan import ChunkPlan
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree
 from fedrun.engine._chain_gradient import chain_gradient
@@ -52,7 +52,7 @@ def stack(
             start: Tree, *, drift: Tree | None = None, anchor: Tree | None = None, mu: float = 0.0
         ) -> Trained:
             lr = local.lr(plan.round - 1)
-            lockstep = Lockstep.of(plan.clients)
+            lockstep = Lockstep.of(plan)
             order = torch.from_numpy(lockstep.order)
 
             def sorted_(tree: Tree) -> Tree:
@@ -62,7 +62,7 @@ def stack(
             params = [stacked[name] for name in names]
             terms = as_terms(names, drift and sorted_(drift), anchor and sorted_(anchor), mu)
             state = local.init(params)
-            sums = torch.zeros(len(plan.clients), 3, dtype=torch.float64)
+            sums = torch.zeros(len(plan.client), 3, dtype=torch.float64)
             for t in range(int(lockstep.steps[0])):
                 rows_CB, weight_CB = lockstep.batch(t)
                 count = len(rows_CB)
@@ -83,8 +83,7 @@ def stack(
             back = torch.argsort(order)
             trained_C = [leaf.index_select(0, back.to(leaf.device)) for leaf in params]
             params_C = Tree(zip(names, trained_C, strict=True))
-            steps = [client.steps for client in plan.clients]
-            return trained(local, lr, params_C, steps, sums[back])
+            return trained(local, lr, params_C, plan.steps.tolist(), sums[back])
 
         return solve
 
@@ -97,32 +96,25 @@ def stack(
 
 @dataclass(frozen=True)
 class Lockstep:
-    """order: int64 [C], clients by falling number of steps; steps: int64 [C] in that order;
-    rows: the clients' rows one after the other; bounds: int64 [C, S + 1] into `rows`."""
+    """order: int64 [C], clients by falling number of steps; steps, first: int64 [C] in that order,
+    how many steps each takes and where they begin in the plan."""
 
+    plan: ChunkPlan
     order: Array
     steps: Array
-    rows: Array
-    bounds: Array
+    first: Array
 
     @classmethod
-    def of(cls, plans: list[ClientPlan]) -> Lockstep:
-        steps = np.array([plan.steps for plan in plans])
-        order = np.argsort(-steps, kind="stable")
-        bounds = np.zeros((len(plans), steps.max() + 1), np.int64)
-        begin = 0
-        for place, index in enumerate(order):
-            plan = plans[index]
-            bounds[place, : plan.steps + 1] = begin + plan.bounds
-            begin += len(plan.rows)
-        rows = np.concatenate([plans[index].rows for index in order])
-        return cls(order, steps[order], rows, bounds)
+    def of(cls, plan: ChunkPlan) -> Lockstep:
+        order = np.argsort(-plan.steps, kind="stable")
+        return cls(plan, order, plan.steps[order], plan.first[:-1][order])
 
     def batch(self, t: int) -> tuple[Array, Array]:
         """Rows int64 [k, B] and weights float64 [k, B] of step t: 1 / length, 0 on the padding."""
         count = int(np.searchsorted(-self.steps, -t, side="left"))
-        begin = self.bounds[:count, t, None]
-        length = self.bounds[:count, t + 1, None] - begin
+        step = self.first[:count] + t
+        begin = self.plan.begin[step, None]
+        length = self.plan.end[step, None] - begin
         place = np.arange(length.max())
-        rows = self.rows[begin + np.minimum(place, length - 1)]
+        rows = self.plan.rows[begin + np.minimum(place, length - 1)]
         return rows, np.where(place < length, 1.0 / length, 0.0)

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import torch
 
-from fedrun.core.local import Local, Tensors
+from fedrun.core.local import SGD, Local, Tensors
 from fedrun.core.option import Count, Size, above, at_least, between
 from fedrun.core.schedule import Kind, lr_schedule
 from fedrun.local._work import local_work
@@ -75,4 +75,5 @@ def sgd(
         init=init,
         step=step,
         displacement=displacement,
+        sgd=SGD(momentum, weight_decay),
     )

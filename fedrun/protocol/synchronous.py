@@ -15,7 +15,7 @@ import torch
 from fedrun.core import chain
 from fedrun.core.algorithm import Clients, Round
 from fedrun.core.federation import Done, Federation, Job, Map, Protocol, Record, State
-from fedrun.core.plan import ChunkPlan, client_plan, draw_cohort, even_chunks
+from fedrun.core.plan import chunk_plan, draw_cohort, even_chunks
 from fedrun.core.tree import Tree, expand, num_bytes, row, squared_norm
 
 
@@ -24,13 +24,10 @@ def synchronous(federation: Federation) -> Protocol:
     algorithm, held = federation.algorithm, federation.held
 
     def chunk(message: Tree, job: Job) -> Done:
-        clients = job.clients.tolist()
-        plans = [
-            client_plan(held[client], federation.work, federation.seed, job.round, client)
-            for client in clients
-        ]
+        clients = job.clients
+        plan = chunk_plan(held, federation.work, federation.seed, job.round, clients)
         examples = torch.from_numpy(held.sizes[job.clients]).float()
-        solve = federation.solver(ChunkPlan(job.round, plans))
+        solve = federation.solver(plan)
         reply = algorithm.client_update(
             Clients(examples, job.state, solve), expand(message, len(clients))
         )

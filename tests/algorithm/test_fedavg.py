@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fedrun.core.plan import client_plan
+from fedrun.core.plan import chunk_plan
 
 # y = w x + b from w = b = 0, squared error, two steps of lr 0.1 on all points of a client.
 # A: gradients (-10, -6), then (-3.2, -1.8):        w = 1.32, b = 0.78
@@ -65,7 +66,8 @@ def reference(experiment, rounds):
         for k in range(len(held)):
             model.load_state_dict(start)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.5, weight_decay=0.01)
-            plan = client_plan(held[k], work, experiment.settings.seed, t, k)
+            seed = experiment.settings.seed
+            plan = chunk_plan(held, work, seed, t, np.array([k])).clients[0]
             for a, b in zip(plan.bounds[:-1], plan.bounds[1:], strict=True):
                 optimizer.zero_grad()
                 F.cross_entropy(model(x[plan.rows[a:b]]), y[plan.rows[a:b]]).backward()

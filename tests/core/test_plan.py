@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedrun.core.plan import Work, client_plan, draw_cohort, even_chunks
+from fedrun.core.partition import Ragged
+from fedrun.core.plan import ChunkPlan, Work, chunk_plan, draw_cohort, even_chunks
 
 sizes = st.integers(1, 40)
 batches = st.integers(0, 50)
@@ -13,7 +14,8 @@ batches = st.integers(0, 50)
 
 def plan(examples, work, round=1, client=0, seed=0):
     held = np.arange(100, 100 + 2 * examples, 2)
-    return client_plan(held, work, seed, round, client), held
+    rows = Ragged.of([np.arange(3)] * client + [held])
+    return chunk_plan(rows, work, seed, round, np.array([client])).clients[0], held
 
 
 def steps_of(drawn):
@@ -29,7 +31,7 @@ def test_every_epoch_is_a_permutation_and_keeps_its_short_batch(examples, batch_
     batches_drawn = steps_of(drawn)
     per_epoch = len(batches_drawn) // epochs
     size = batch_size or examples
-    assert drawn.steps == len(batches_drawn) == work.num_steps(examples)
+    assert drawn.steps == len(batches_drawn) == work.num_steps(np.array(examples))
     for epoch in range(epochs):
         part = batches_drawn[epoch * per_epoch : (epoch + 1) * per_epoch]
         assert sorted(chain(*part)) == held.tolist()
@@ -69,6 +71,29 @@ def test_epochs_rounds_clients_and_seeds_have_orders_of_their_own():
         ) for rows in steps_of(drawn)
     ]  # fmt: skip
     assert len(set(orders)) == 8
+
+
+@given(st.lists(sizes, min_size=1, max_size=6), batches, st.integers(0, 7), st.integers(1, 3))
+def test_a_clients_plan_does_not_depend_on_the_chunk(held, batch_size, steps, epochs):
+    work = Work(epochs, steps, batch_size)
+    rows = Ragged.of([np.arange(n) for n in held])
+    together = chunk_plan(rows, work, 0, 1, np.arange(len(held)))
+    assert together.steps.tolist() == work.num_steps(rows.sizes).tolist()
+    for index, one in enumerate(together.clients):
+        alone = chunk_plan(rows, work, 0, 1, np.array([index])).clients[0]
+        assert one.client == index
+        assert steps_of(one) == steps_of(alone)
+    again = ChunkPlan.of(1, together.clients)
+    assert [steps_of(one) for one in again.clients] == [steps_of(one) for one in together.clients]
+
+
+def test_every_order_is_as_likely_as_any_other():
+    rows = Ragged.of([np.arange(4)] * 4800)
+    drawn = chunk_plan(rows, Work(1, 0, 0), 0, 1, np.arange(4800)).rows.reshape(-1, 4)
+    _, counts = np.unique(drawn, axis=0, return_counts=True)
+    assert len(counts) == 24
+    # chi-squared with 23 degrees of freedom: beyond 50 once in a thousand
+    assert np.square(counts - 200).sum() / 200 < 50
 
 
 def test_a_plan_repeats_itself():

@@ -22,9 +22,8 @@ def plan(rows, *bounds):
 
 def test_unequal_steps_by_hand():
     # Client 0: 5 | 6; client 1: 1 2 | 3 | 4; client 2: 7 8 9.
-    lockstep = Lockstep.of(
-        [plan([5, 6], 0, 1, 2), plan([1, 2, 3, 4], 0, 2, 3, 4), plan([7, 8, 9], 0, 3)]
-    )
+    plans = [plan([5, 6], 0, 1, 2), plan([1, 2, 3, 4], 0, 2, 3, 4), plan([7, 8, 9], 0, 3)]
+    lockstep = Lockstep.of(ChunkPlan.of(1, plans))
     assert lockstep.order.tolist() == [1, 0, 2]
     assert lockstep.steps.tolist() == [3, 2, 1]
     rows, weight = lockstep.batch(0)
@@ -43,7 +42,7 @@ def test_every_client_sees_its_own_batches_in_order(lengths):
         bounds = np.concatenate([[0], np.cumsum(sizes)])
         plans.append(ClientPlan(0, np.arange(first, first + bounds[-1]), bounds))
         first += bounds[-1]
-    lockstep = Lockstep.of(plans)
+    lockstep = Lockstep.of(ChunkPlan.of(1, plans))
     seen = [[] for _ in plans]
     for t in range(lockstep.steps[0]):
         rows, weight = lockstep.batch(t)
@@ -112,7 +111,7 @@ def test_what_only_looks_like_a_chain_is_trained_as_it_is(make):
     plans = [ClientPlan(k, np.arange(k, 12, 2), np.array([0, 2, 4, 6])) for k in range(2)]
     start = expand(task.current(), 2)
     trained = [
-        engine.solver(ChunkPlan(1, plans))(start).params
+        engine.solver(ChunkPlan.of(1, plans))(start).params
         for engine in (eager(task, data, sgd(1), 0), stack(task, data, sgd(1)))
     ]
     assert trained[0].keys() == task.parameters.keys()

@@ -2,11 +2,12 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from fedrun.core.plan import ChunkPlan, client_plan
+from fedrun.core.plan import chunk_plan
 from fedrun.core.tree import expand
 from fedrun.experiment.choices import choices, chosen_by, holders
 
@@ -42,8 +43,8 @@ def test_the_first_round_of_scaffold_is_fedavg_with_equal_say(engine, options, t
 def test_server_lr_one_is_the_mean_of_the_models(engine, federation, play):
     experiment = federation(f"engine={engine}", *SMALL, "local.batch_size=7")
     held, work = experiment.partition.train, experiment.federation.work
-    plans = [client_plan(held[k], work, experiment.settings.seed, 1, k) for k in range(5)]
-    solve = experiment.engine.solver(ChunkPlan(1, plans))
+    plan = chunk_plan(held, work, experiment.settings.seed, 1, np.arange(5))
+    solve = experiment.engine.solver(plan)
     models = solve(expand(experiment.state.server["model"], 5)).params
     share = torch.from_numpy(held.sizes / held.sizes.sum()).float()
     for name, leaf in play(experiment)[0].state.server["model"].items():
@@ -67,7 +68,8 @@ def test_one_client_with_all_data_is_centralised_training(algorithm, engine, fed
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
     for t, event in enumerate(play(experiment), start=1):
-        plan = client_plan(experiment.partition.train[0], work, experiment.settings.seed, t, 0)
+        seed, held = experiment.settings.seed, experiment.partition.train
+        plan = chunk_plan(held, work, seed, t, np.arange(1)).clients[0]
         for a, b in zip(plan.bounds[:-1], plan.bounds[1:], strict=True):
             optimizer.zero_grad()
             F.cross_entropy(model(x[plan.rows[a:b]]), y[plan.rows[a:b]]).backward()
