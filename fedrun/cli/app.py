@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import fedrun
-from fedrun.cli import evaluate, listing, partition, resume, show, train
+from fedrun.cli import collector, evaluate, listing, partition, resume, show, train
 
 
 def main() -> None:
@@ -20,7 +20,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal's encoding must not end a run
-    build_app()()
+    with collector.at_rest():
+        build_app()()
 
 
 def build_app() -> typer.Typer:

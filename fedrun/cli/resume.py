@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedrun.cli.collector import at_work
 from fedrun.cli.errors import told
 
 
@@ -27,6 +28,7 @@ def resume(
         from fedrun.cli.progress import ending, observer
         from fedrun.experiment import run as runs
 
+        at_work()
         with observer(quiet) as watching:
             path = runs.resume(run, overrides or [], watching)
         ending(path, watching, quiet)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from rich.console import Console
-from rich.syntax import Syntax
-
 from fedrun.cli.arguments import Overrides, compose_arguments
 from fedrun.cli.errors import told
 
@@ -23,6 +20,9 @@ def show(overrides: Overrides = None) -> None:
         bind_all({group: composed.values[group] for group in composed.choices})
         text = dump(composed.values)
         if sys.stdout.isatty():
+            from rich.console import Console
+            from rich.syntax import Syntax
+
             Console().print(Syntax(text, "yaml", background_color="default"))
         else:
             sys.stdout.write(text)

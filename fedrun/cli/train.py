@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fedrun.cli.arguments import Overrides, compose_arguments
+from fedrun.cli.collector import at_work
 from fedrun.cli.errors import told
 
 
@@ -31,11 +32,13 @@ def train(
         if dry_run:
             from fedrun.cli.dry_run import dry_run as check
 
+            at_work()
             check(composed)
             return
         from fedrun.cli.progress import ending, observer
         from fedrun.experiment import run
 
+        at_work()
         with observer(quiet) as watching:
             path = run.train(composed, watching, resume_unfinished=resume)
         ending(path, watching, quiet)

@@ -13,15 +13,10 @@ def breast_cancer(*, test_fraction: OpenFraction = 0.2, split_seed: int = 0) -> 
     test_fraction: share of the rows held out as the test set (above 0 and below 1).
     split_seed: draws which rows these are; stratified by class and apart from the run's seed.
     """
-    from sklearn.datasets import load_breast_cancer
-
-    x, y = load_breast_cancer(return_X_y=True)
-    classes = ("malignant", "benign")
     return bundled_table(
         "breast_cancer",
-        x,
-        y,
-        classes=classes,
+        "breast_cancer.csv",
+        classes=("malignant", "benign"),
         test_fraction=test_fraction,
         split_seed=split_seed,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedrun.core.dataset import Dataset, Spec, Split
-from fedrun.data._bundled import bundled_source
+from fedrun.data._bundled import bundled_numbers, bundled_source
 from fedrun.data._scale import standardize
 from fedrun.data._split import OpenFraction, stratified
 
@@ -23,9 +23,8 @@ def diabetes(
     test_fraction: share of the rows held out as the test set (above 0 and below 1).
     split_seed: draws which rows these are; apart from the run's seed.
     """
-    from sklearn.datasets import load_diabetes
-
-    x, y = load_diabetes(return_X_y=True, scaled=False)
+    x = bundled_numbers("diabetes_data_raw.csv.gz")
+    y = bundled_numbers("diabetes_target.csv.gz")
     train, test = stratified(np.zeros(len(y), np.int64), test_fraction, split_seed)
     x_train, x_test = standardize(x[train], x[test])
     target = y.reshape(-1, 1)
