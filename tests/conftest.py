@@ -14,6 +14,7 @@ from fedrun.core.federation import State
 from fedrun.core.tree import Tree
 from fedrun.experiment.build import Experiment, build
 from fedrun.experiment.compose import compose
+from fedrun.experiment.evaluation import open_crew
 from fedrun.experiment.loop import Event, rounds
 
 torch.set_num_threads(1)
@@ -43,8 +44,8 @@ def play() -> Play:
     """play(experiment) -> the events of all its rounds, from `state` on where one is given."""
 
     def run(experiment: Experiment, state: State | None = None) -> list[Event]:
-        with experiment.engine.open(experiment.protocol.chunk) as map_chunks:
-            return list(rounds(experiment, state or experiment.state, [], map_chunks))
+        with open_crew(experiment) as crew:
+            return list(rounds(experiment, state or experiment.state, [], crew))
 
     return run
 

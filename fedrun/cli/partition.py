@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from fedrun.cli.arguments import Overrides, compose_arguments
+from fedrun.cli.collector import at_work
 from fedrun.cli.errors import told
 
 
@@ -14,5 +15,6 @@ def partition(overrides: Overrides = None) -> None:
         from fedrun.cli.partition_view import show
         from fedrun.experiment.build import hold
 
+        at_work()
         held = hold(compose_arguments(overrides).values)
         show(Console(highlight=False), held.dataset, held.partition, held.settings.seed)

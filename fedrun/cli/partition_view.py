@@ -26,7 +26,7 @@ def show(console: Console, dataset: Dataset, partition: Partition, seed: int) ->
     """Print the clients, the label x client picture where there are classes, and the totals."""
     console.print(_client_table(console, dataset, partition))
     console.print()
-    if dataset.spec.kind != "number":
+    if dataset.spec.labelled:
         console.print(_picture(console, dataset, partition), no_wrap=True)
     console.print(_totals(dataset, partition, seed))
 
@@ -74,7 +74,7 @@ def _client_table(console: Console, dataset: Dataset, partition: Partition) -> T
     table.add_column("test\nexamples", justify="right", no_wrap=True)
     left_out = len(partition) - len(shown)
     notes = [f"{_number(left_out, 'client')} more, left out here"] if left_out else []
-    if dataset.spec.kind != "number":
+    if dataset.spec.labelled:
         counts_CK = shown.counts(dataset.train, dataset.spec)
         first_of_group = _groups(counts_CK.shape[1], max(10, console.width - 56))
         share_CG = np.add.reduceat(counts_CK, first_of_group, axis=1)
@@ -96,8 +96,8 @@ def _title(dataset: Dataset, partition: Partition) -> str:
 
 
 def _span(dataset: Dataset) -> str:
-    labels = _labels(dataset)
-    span = f"{labels[0]} to {labels[-1]}"
+    names = labels(dataset)
+    span = f"{names[0]} to {names[-1]}"
     return span if len(span) <= 24 else "in their order"
 
 
@@ -108,7 +108,7 @@ def _legend(console: Console, classes: int, groups: int, most: float) -> str:
     return f"a mark per {each}: {marks[0]!r} none, {marks[-1]!r} {most:.0%} of a client's examples"
 
 
-def _labels(dataset: Dataset) -> list[str]:
+def labels(dataset: Dataset) -> list[str]:
     """The names of the classes; a line break or a blank (next-character data) is spelled out."""
     plain = (name.isprintable() and bool(name.strip()) for name in dataset.spec.classes)
     return [
@@ -124,7 +124,7 @@ def _bars(console: Console, share_CG: Array) -> list[Text]:
 
 def _picture(console: Console, dataset: Dataset, partition: Partition) -> Text:
     """Lines are labels, columns are clients, the shade is the number of training examples."""
-    classes = _labels(dataset)
+    classes = labels(dataset)
     first_of_group = _groups(len(classes), MOST_LABEL_LINES)
     last_of_group = np.append(first_of_group[1:], len(classes)) - 1
     lines = [
@@ -189,7 +189,7 @@ def _totals(dataset: Dataset, partition: Partition, seed: int) -> Table:
     line("test rows", f"{len(test.rows):,} of {len(dataset.test):,}{lacking}")
     small, middle, large = train.sizes.min(), np.median(train.sizes), train.sizes.max()
     line("client size", f"smallest {small:,}, median {middle:,.10g}, largest {large:,}")
-    if dataset.spec.kind != "number":
+    if dataset.spec.labelled:
         skew = label_skew(train, dataset.train.y)
         line("label skew", f"{skew:.3f} (mean total-variation distance of a client's label mix "
              "from that of all clients; 0 is the same mix)")  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Kind = Literal["classes", "binary", "number"]
+Kind = Literal["classes", "binary", "number", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,42 @@ class Spec:
     """What a model must fit: the shape of one example and the meaning of its outputs.
 
     kind: `classes` (one output per class, cross entropy), `binary` (one logit, its sigmoid is the
-    probability of class 1) or `number` (one output per target, squared error).
+    probability of class 1), `number` (one output per target, squared error) or `tokens` (the next
+    token at every position of the input: one output per token and position, cross entropy).
+    classes: the name of each class or token that is predicted.
+    vocabulary: None where inputs are numbers; else they are tokens 0 to vocabulary - 1.
     """
 
     input_shape: tuple[int, ...]
     outputs: int
     kind: Kind
     classes: tuple[str, ...] = ()
+    vocabulary: int | None = None
+
+    def __post_init__(self) -> None:
+        assert self.kind != "tokens" or self.vocabulary is not None, "the next token of numbers"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether an example has one class, by which examples can be counted and dealt out."""
+        return self.kind in ("classes", "binary")
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """What a model gives for one example."""
+        return (*self.input_shape, self.outputs) if self.kind == "tokens" else (self.outputs,)
+
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """The shape of one example's target."""
+        return {"number": (self.outputs,), "tokens": self.input_shape}.get(self.kind, ())
 
 
 @dataclass(frozen=True)
 class Split:
-    """`x` float32 [N, *input_shape]; `y` int64 [N] (classes, binary) or float32 [N, outputs];
-    `client` int64 [N], the natural owner of each row, or None where the data name no owner."""
+    """`x` float32 [N, *input_shape], or int64 where inputs are tokens; `y` int64 [N] (classes,
+    binary), int64 [N, *input_shape] (tokens) or float32 [N, outputs] (number); `client` int64 [N],
+    the natural owner of each row, or None where the data name no owner."""
 
     x: Array
     y: Array
@@ -57,15 +80,17 @@ class Dataset:
     source: str = ""
 
     def __post_init__(self) -> None:
+        spec = self.spec
+        input_type = np.float32 if spec.vocabulary is None else np.int64
+        target_type = np.float32 if spec.kind == "number" else np.int64
         for split in (self.train, self.test):
-            assert split.x.dtype == np.float32, split.x.dtype
-            assert split.x.shape == (len(split), *self.spec.input_shape), split.x.shape
-            if self.spec.kind == "number":
-                assert split.y.dtype == np.float32
-                assert split.y.shape == (len(split), self.spec.outputs)
-            else:
-                assert split.y.dtype == np.int64
-                assert split.y.shape == (len(split),)
+            assert split.x.dtype == input_type, split.x.dtype
+            assert split.x.shape == (len(split), *spec.input_shape), split.x.shape
+            assert split.y.dtype == target_type, split.y.dtype
+            assert split.y.shape == (len(split), *spec.target_shape), split.y.shape
+            if spec.vocabulary is not None and len(split):
+                assert split.x.min() >= 0, "a token below 0"
+                assert split.x.max() < spec.vocabulary, "a token beyond the vocabulary"
 
     @cached_property
     def fingerprint(self) -> str:

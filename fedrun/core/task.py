@@ -1,7 +1,7 @@
 """The learning problem as pure functions: a model's structure, its loss, and what is measured.
 
 Loss and correctness are given per example [B], so that means, sums per client and padded batches
-are all taken by whoever needs them.
+are all taken by whoever needs them. Of token sequences, both are means over an example's positions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fedrun.core.tree import Tree
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows and targets as tensors on the device that trains: x [N, ...], y [N] or [N, outputs]."""
+    """Rows and targets as tensors on the device that trains, shaped as in `Split`."""
 
     x: Tensor
     y: Tensor
@@ -27,6 +27,27 @@ class Examples:
     def of(cls, split: Split, device: torch.device) -> Examples:
         """Shares memory with the arrays on the CPU."""
         return cls(torch.from_numpy(split.x).to(device), torch.from_numpy(split.y).to(device))
+
+    @classmethod
+    def trial(cls, spec: Spec, size: int, like: Tensor | None = None) -> Examples:
+        """Random examples that fit the spec, always the same ones, to try a model out on.
+
+        like: a parameter whose device and floating-point type they get.
+        """
+        draw = torch.Generator().manual_seed(0)
+        like = torch.empty(0) if like is None else like
+
+        def numbers(shape: tuple[int, ...]) -> Tensor:
+            return torch.randn(size, *shape, generator=draw).to(like.device, like.dtype)
+
+        def whole(limit: int, shape: tuple[int, ...]) -> Tensor:
+            return torch.randint(limit, (size, *shape), generator=draw).to(like.device)
+
+        x_shape, y_shape = spec.input_shape, spec.target_shape
+        x = numbers(x_shape) if spec.vocabulary is None else whole(spec.vocabulary, x_shape)
+        if spec.kind == "number":
+            return cls(x, numbers(y_shape))
+        return cls(x, whole(2 if spec.kind == "binary" else spec.outputs, y_shape))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -60,7 +81,11 @@ class Task:
         return self.module
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """float [B]: cross entropy (`binary`: of one logit), or squared error (mean of outputs)."""
+        """float [B]: cross entropy (`binary`: of one logit; `tokens`: mean over positions), or
+        squared error (mean over outputs)."""
+        if self.spec.kind == "tokens":
+            of_each = F.cross_entropy(outputs.flatten(0, -2), y.flatten(), reduction="none")
+            return of_each.view(len(y), -1).mean(-1)
         if self.spec.kind == "classes":
             return F.cross_entropy(outputs, y, reduction="none")
         if self.spec.kind == "binary":
@@ -69,14 +94,21 @@ class Task:
         return (outputs - y).square().mean(-1)
 
     def correct(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """bool [B]: whether the prediction is right; for regression always False."""
+        """bool [B]: whether the prediction is right; for regression always False.
+
+        Of `tokens` float64 [B]: the fraction of positions where it is.
+        """
         if not self.has_accuracy:
             return torch.zeros(len(y), dtype=torch.bool, device=y.device)
-        return self.predict(outputs) == y
+        right = self.predict(outputs) == y
+        if self.spec.kind == "tokens":
+            return right.flatten(1).mean(-1, dtype=torch.float64)
+        return right
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """int64 [B]: the class (`binary`: whether the logit is above 0); else the outputs."""
-        if self.spec.kind == "classes":
+        """int64 [B]: the class (`binary`: whether the logit is above 0), or the token at each
+        position [B, ...]; for regression the outputs."""
+        if self.spec.kind in ("classes", "tokens"):
             return outputs.argmax(-1)
         if self.spec.kind == "binary":
             return (outputs.squeeze(-1) > 0).long()

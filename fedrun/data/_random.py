@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["split", "blobs", "synthetic"]
+Purpose = Literal["split", "blobs", "synthetic", "markov_text"]
 
 
 def generator(seed: int, purpose: Purpose) -> np.random.Generator:

@@ -11,6 +11,7 @@ from torch import nn
 
 from fedrun.core.dataset import Spec
 from fedrun.core.option import ConfigError, Count
+from fedrun.model._input import numbers_only
 
 
 def cnn(spec: Spec, *, channels: list[int] = [32, 64], units: Count = 512) -> nn.Module:  # noqa: B006 - read only
@@ -19,6 +20,7 @@ def cnn(spec: Spec, *, channels: list[int] = [32, 64], units: Count = 512) -> nn
     channels: output channels of the two 5x5 convolutions (paper: 32 and 64).
     units: width of the fully connected layer (paper: 512).
     """
+    numbers_only("cnn", spec)
     if len(spec.input_shape) != 3 or min(spec.input_shape[1:]) < 4:
         shape = "x".join(map(str, spec.input_shape))
         raise ConfigError(

@@ -8,6 +8,7 @@ from torch import nn
 
 from fedrun.core.dataset import Spec
 from fedrun.core.option import Annotated, at_least
+from fedrun.model._input import numbers_only
 
 
 def logistic(spec: Spec, *, init: Annotated[float, at_least(0)] | None = None) -> nn.Module:
@@ -15,6 +16,7 @@ def logistic(spec: Spec, *, init: Annotated[float, at_least(0)] | None = None) -
 
     init: null takes PyTorch's uniform start; 0 starts at zero; else the sd of normal weights.
     """
+    numbers_only("logistic", spec)
     layer = nn.Linear(prod(spec.input_shape), spec.outputs)
     if init is not None:
         nn.init.normal_(layer.weight, std=init) if init else nn.init.zeros_(layer.weight)

@@ -13,6 +13,7 @@ from torch import nn
 
 from fedrun.core.dataset import Spec
 from fedrun.core.option import ConfigError
+from fedrun.model._input import numbers_only
 
 
 def mlp(spec: Spec, *, hidden: list[int] = [200, 200]) -> nn.Module:  # noqa: B006 - read only
@@ -20,6 +21,7 @@ def mlp(spec: Spec, *, hidden: list[int] = [200, 200]) -> nn.Module:  # noqa: B0
 
     hidden: units of each hidden layer (2NN: [200,200]; [] is one linear layer).
     """
+    numbers_only("mlp", spec)
     if any(units < 1 for units in hidden):
         raise ConfigError(f"model.hidden={hidden}: every layer needs at least 1 unit")
     layers: list[nn.Module] = [nn.Flatten()]

@@ -6,22 +6,13 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset
 from fedrun.core.option import ConfigError
-from fedrun.core.partition import Partition, Ragged, matched_test
+from fedrun.core.partition import Numbers, Partition, grouped, matched_test
 
 
 def by_owner(rule: str, dataset: Dataset, owner: Array, count: int) -> Partition:
     """The partition in which client `owner[i]` holds training row i; the test set is matched."""
     held = grouped(owner, count)
-    names = tuple(str(client) for client in range(count))
-    return Partition(rule, held, matched_test(dataset, held), names)
-
-
-def grouped(owner: Array, count: int) -> Ragged:
-    """Rows of clients 0 to count - 1, each ascending; nobody holds a row of owner -1."""
-    rows = np.argsort(owner, kind="stable")
-    sizes = np.bincount(owner[owner >= 0], minlength=count)
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return Ragged(rows[len(rows) - offsets[-1] :].astype(np.int64), offsets)
+    return Partition(rule, held, matched_test(dataset, held), Numbers(range(count)))
 
 
 def even_sizes(total: int, parts: int) -> Array:

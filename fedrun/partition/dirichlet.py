@@ -57,11 +57,12 @@ def dirichlet(
     independently so that clients overlap (Plato).
     """
     count = checked_count("dirichlet", dataset, count)
-    if dataset.spec.kind == "number":
+    if not dataset.spec.labelled:
         natural = " or partition=natural" if dataset.train.client is not None else ""
+        targets = "numbers" if dataset.spec.kind == "number" else "sequences of tokens"
         raise ConfigError(
-            f"partition=dirichlet divides classes, and data={dataset.name} has numbers as targets; "
-            f"take partition=iid{natural}"
+            f"partition=dirichlet divides classes, and data={dataset.name} has {targets} as "
+            f"targets; take partition=iid{natural}"
         )
     rows = len(dataset.train)
     if count * min_examples > rows:

@@ -9,8 +9,7 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset
 from fedrun.core.option import ConfigError
-from fedrun.core.partition import Partition, matched_test
-from fedrun.partition._owner import grouped
+from fedrun.core.partition import Numbers, Partition, grouped, matched_test
 
 
 def natural(dataset: Dataset, count: int | None, draw: np.random.Generator) -> Partition:
@@ -26,8 +25,9 @@ def natural(dataset: Dataset, count: int | None, draw: np.random.Generator) -> P
     """
     owner, test_owner = dataset.train.client, dataset.test.client
     if owner is None:
-        classes = dataset.spec.kind != "number"
-        others = "iid, dirichlet or shards" if classes else "iid or shards"
+        others = {"number": "iid or shards", "tokens": "iid"}.get(
+            dataset.spec.kind, "iid, dirichlet or shards"
+        )
         raise ConfigError(
             f"partition=natural: data={dataset.name} names no owners; "
             f"take partition={others} and set clients.count"
@@ -44,8 +44,9 @@ def natural(dataset: Dataset, count: int | None, draw: np.random.Generator) -> P
         if test_owner is None
         else grouped(_position(kept, test_owner), len(kept))
     )
-    names = dataset.client_names or tuple(str(number) for number in range(int(owner.max()) + 1))
-    return Partition("natural/owner@1", train, test, tuple(names[number] for number in kept))
+    known = dataset.client_names
+    names = tuple(known[number] for number in kept) if known else Numbers(kept)
+    return Partition("natural/owner@1", train, test, names)
 
 
 def _position(kept: Array, owner: Array) -> Array:

@@ -51,6 +51,12 @@ def shards(
 
 def _sorted_rows(dataset: Dataset) -> Array:
     target = dataset.train.y
+    if dataset.spec.kind == "tokens":
+        natural = " or partition=natural" if dataset.train.client is not None else ""
+        raise ConfigError(
+            f"partition=shards sorts by the target, and data={dataset.name} has sequences of "
+            f"tokens as targets; take partition=iid{natural}"
+        )
     if dataset.spec.kind == "number":
         if dataset.spec.outputs != 1:
             raise ConfigError(

@@ -53,3 +53,30 @@ def test_owners_count():
 def test_wrong_types_and_shapes_are_our_own_mistake(x, y):
     with pytest.raises(AssertionError):
         replace(dataset(), train=Split(x, y))
+
+
+def text(kind="tokens", vocabulary=5, x=4, y_shape=(3, 2)):
+    split = Split(np.full((3, 2), x, np.int64), np.zeros(y_shape, np.int64))
+    return Dataset("text", Spec((2,), 5, kind, (), vocabulary), split, split)
+
+
+def test_tokens_are_whole_numbers_below_the_vocabulary():
+    assert (text().spec.output_shape, text().spec.target_shape) == ((2, 5), (2,))
+    following = text("classes", y_shape=(3,)).spec
+    assert (following.output_shape, following.target_shape) == ((5,), ())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"x": 5}, {"x": -1}, {"y_shape": (3,)}, {"kind": "classes"}, {"vocabulary": None},
+     {"kind": "classes", "vocabulary": None, "y_shape": (3,)}],
+)  # fmt: skip
+def test_wrong_tokens_are_our_own_mistake(wrong):
+    with pytest.raises(AssertionError):
+        text(**wrong)
+
+
+def test_which_examples_have_a_class():
+    kinds = {"classes": True, "binary": True, "number": False, "tokens": False}
+    for kind, expected in kinds.items():
+        assert Spec((2,), 1, kind, vocabulary=5).labelled is expected

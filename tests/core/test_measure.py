@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,14 @@ from torch import nn
 
 from fedrun.core import measure
 from fedrun.core.dataset import Spec
-from fedrun.core.measure import Scores, client_figures, global_figures, is_better, score
+from fedrun.core.measure import (
+    Scores,
+    client_figures,
+    global_figures,
+    is_better,
+    per_client_mean,
+    score,
+)
 from fedrun.core.partition import Ragged
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree
@@ -40,6 +49,24 @@ def test_classes_by_hand():
     figures = global_figures(task, scores)
     assert figures == {
         "test/loss": pytest.approx(losses.mean(), abs=1e-6), "test/accuracy": 0.75
+    }  # fmt: skip
+
+
+def test_sequences_by_hand():
+    # An embedding is a table of scores: after 0 comes 1, after 1 comes 1, after 2 comes 0.
+    scores_of = torch.tensor([[0.0, 2.0, 0.0], [0.0, 2.0, 0.0], [2.0, 0.0, 0.0]])
+    task = Task(nn.Embedding(3, 3), Spec((4,), 3, "tokens", vocabulary=3))
+    x = torch.tensor([[0, 1, 2, 0], [1, 1, 1, 1]])
+    y = torch.tensor([[1, 2, 0, 1], [0, 0, 0, 2]])
+    scores = score(task, Tree(weight=scores_of), Examples(x, y))
+    assert scores.prediction.tolist() == [[1, 1, 0, 1], [1, 1, 1, 1]]
+    assert scores.correct.tolist() == [0.75, 0.0]
+    right, wrong = np.log(np.exp(2) + 2) - 2, np.log(np.exp(2) + 2)
+    assert scores.loss == pytest.approx([(3 * right + wrong) / 4, wrong], abs=1e-6)
+    assert global_figures(task, scores)["test/accuracy"] == 0.375
+    shares = Ragged.of([np.array([0]), np.array([1])])
+    assert client_figures(task, scores, shares) == {
+        "client/accuracy_mean": 0.375, "client/accuracy_worst10": 0.0
     }  # fmt: skip
 
 
@@ -100,6 +127,26 @@ def test_the_worst_tenth_of_a_regression_has_the_highest_loss():
     shares = Ragged.of([np.array([k]) for k in range(10)])
     figures = client_figures(NUMBER, scored(np.zeros(10), range(10)), shares)
     assert figures == {"client/loss_mean": 4.5, "client/loss_worst10": 9.0}
+
+
+def test_means_are_of_those_who_hold_rows_wherever_they_stand():
+    shares = Ragged.of([np.array(r, np.int64) for r in ([], [3, 1], [], [], [0], [])])
+    assert shares.holders.tolist() == [1, 4]
+    assert per_client_mean(np.array([7.0, 1.0, 9.0, 4.0]), shares).tolist() == [2.5, 7.0]
+
+
+def test_figures_cost_what_the_test_set_costs():
+    clients, rows = 1_000_000, 1000
+    sizes = np.bincount(np.arange(rows) * 999, minlength=clients)
+    shares = Ragged(np.arange(rows), np.concatenate([[0], np.cumsum(sizes)]))
+    scores = scored(np.arange(rows) % 2)
+    expected = client_figures(CLASSES, scores, shares)  # what is known of the shares is kept
+    tracemalloc.start()
+    assert client_figures(CLASSES, scores, shares) == expected
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert expected["client/accuracy_mean"] == 0.5
+    assert peak < 100_000
 
 
 def test_nobody_with_a_test_row_has_no_figure():

@@ -73,3 +73,54 @@ def test_examples_share_memory():
     split.x[1, 1] = 7
     assert examples.x[1, 1] == 7
     assert len(examples) == 3
+
+
+SEQUENCES = Spec((2,), 3, "tokens", vocabulary=3)
+
+
+def test_of_sequences_the_loss_is_a_mean_over_positions():
+    outputs = torch.tensor([[[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]], [[3.0, 0.0, 0.0], [0.0, 5.0, 0.0]]])
+    y = torch.tensor([[1, 2], [0, 0]])
+    sequences = Task(nn.Embedding(3, 3), SEQUENCES)
+    first = (log(exp(1) + exp(2) + 1) - 2 + log(3)) / 2
+    second = (log(exp(3) + 2) - 3 + log(exp(5) + 2)) / 2
+    assert sequences.loss(outputs, y).tolist() == pytest.approx([first, second])
+    assert sequences.predict(outputs).tolist() == [[1, 0], [0, 1]]
+    assert sequences.correct(outputs, torch.tensor([[1, 0], [0, 0]])).tolist() == [1.0, 0.5]
+    assert sequences.correct(outputs, torch.tensor([[2, 2], [2, 2]])).tolist() == [0.0, 0.0]
+    assert sequences.has_accuracy
+
+
+def test_a_mean_of_sequences_is_the_mean_of_all_positions():
+    draw = torch.Generator().manual_seed(0)
+    outputs, y = torch.randn(4, 2, 3, generator=draw), torch.randint(3, (4, 2), generator=draw)
+    found = Task(nn.Embedding(3, 3), SEQUENCES).loss(outputs, y).mean()
+    assert found.item() == pytest.approx(F.cross_entropy(outputs.flatten(0, 1), y.flatten()).item())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec((3, 4), 5, "classes"),
+        Spec((3,), 1, "binary"),
+        Spec((3,), 2, "number"),
+        Spec((7,), 5, "classes", vocabulary=4),
+        Spec((7,), 5, "tokens", vocabulary=4),
+    ],
+)
+def test_trial_examples_fit_the_spec(spec):
+    trial = Examples.trial(spec, 500, torch.empty(0, dtype=torch.float64))
+    assert trial.x.shape == (500, *spec.input_shape)
+    assert trial.y.shape == (500, *spec.target_shape)
+    if spec.vocabulary is None:
+        assert trial.x.dtype == torch.float64
+        assert trial.x.min() < 0 < trial.x.max()
+    else:
+        assert trial.x.unique().tolist() == [0, 1, 2, 3]
+    if spec.kind == "number":
+        assert trial.y.dtype == torch.float64
+    else:
+        assert trial.y.unique().tolist() == list(range({"binary": 2}.get(spec.kind, spec.outputs)))
+    losses = Task(nn.Identity(), spec).loss(torch.zeros(500, *spec.output_shape), trial.y)
+    assert losses.shape == (500,)
+    assert torch.equal(Examples.trial(spec, 500).y.double(), trial.y.double())

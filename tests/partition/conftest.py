@@ -1,5 +1,7 @@
 """Data sets that are nothing but labels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from fedrun.core.dataset import Dataset, Spec, Split
 
 @pytest.fixture(scope="session")
 def labelled():
-    """labelled(train labels, test labels, owners ...) -> Dataset; kind "number" takes targets."""
+    """labelled(train labels, test labels, owners ...) -> Dataset; number, tokens: targets."""
 
     def build(train, test=(0,), *, kind="classes", owner=None, test_owner=None, names=()):
         def split(target, client):
@@ -21,6 +23,10 @@ def labelled():
             return Split(np.zeros((len(target), 1), np.float32), target, owners)
 
         rows, test_rows = split(train, owner), split(test, test_owner)
+        if kind == "tokens":  # what precedes does not matter here
+            rows, test_rows = (replace(part, x=np.zeros_like(part.y)) for part in (rows, test_rows))
+            spec = Spec(rows.y.shape[1:], 9, kind, tuple("abcdefghi"), 9)
+            return Dataset("toy", spec, rows, test_rows, tuple(names))
         if kind == "number":
             spec = Spec((1,), rows.y.shape[1], kind)
         else:

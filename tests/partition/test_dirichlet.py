@@ -109,3 +109,10 @@ def test_targets_that_are_numbers_have_no_classes(labelled):
     dataset = labelled([0.1, 0.2], [0.3], kind="number", owner=[0, 1])
     with pytest.raises(ConfigError, match="take partition=iid or partition=natural"):
         dirichlet(dataset, 2, generator(0, "partition"))
+
+
+@pytest.mark.parametrize(("owner", "more"), [(None, ""), ([0, 1], " or partition=natural")])
+def test_sequences_have_no_classes(labelled, owner, more):
+    dataset = labelled([[1, 2], [2, 3]], [[1, 1]], kind="tokens", owner=owner)
+    with pytest.raises(ConfigError, match=f"has sequences of tokens .* take partition=iid{more}$"):
+        dirichlet(dataset, 2, generator(0, "partition"))

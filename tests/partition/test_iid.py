@@ -53,3 +53,10 @@ def test_regression_data_are_fine(labelled):
     partition = iid(labelled([0.5, 1.5, 2.5], [1.0], kind="number"), 3, generator(0, "partition"))
     assert partition.train.sizes.tolist() == [1, 1, 1]
     assert partition.test.sizes.sum() == 1
+
+
+def test_sequences_count_as_examples(labelled):
+    dataset = labelled([[1, 2]] * 6, [[2, 2]] * 4, kind="tokens")
+    partition = iid(dataset, 3, generator(0, "partition"))
+    assert partition.test.sizes.sum() == 4
+    assert partition.counts(dataset.train, dataset.spec).tolist() == [[2], [2], [2]]

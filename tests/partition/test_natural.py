@@ -54,3 +54,6 @@ def test_data_without_owners_name_the_other_choices(labelled):
         natural(labelled([0, 1]), None, generator(0, "partition"))
     with pytest.raises(ConfigError, match="take partition=iid or shards"):
         natural(labelled([0.5], [0.5], kind="number"), None, generator(0, "partition"))
+    text = labelled([[1, 2]], [[2, 2]], kind="tokens")
+    with pytest.raises(ConfigError, match="take partition=iid and set"):
+        natural(text, None, generator(0, "partition"))

@@ -79,6 +79,13 @@ def test_numbers_show_sizes_only(labelled):
     assert "label" not in text
 
 
+def test_sequences_show_sizes_only(labelled):
+    dataset = labelled([[1, 2]] * 7, [[2, 2]], kind="tokens")
+    text = shown(dataset, iid(dataset, 2, generator(0, "partition")))
+    assert "smallest 3, median 3.5, largest 4" in text
+    assert "label" not in text
+
+
 def test_a_terminal_with_ascii_only(labelled):
     dataset = labelled(np.arange(40) % 4)
     assert "#" in shown(dataset, iid(dataset, 4, generator(0, "partition")), encoding="ascii")

@@ -64,3 +64,10 @@ def test_one_number_is_sorted_and_several_are_refused(labelled):
     pair = labelled(np.ones((4, 2)), np.ones((1, 2)), kind="number")
     with pytest.raises(ConfigError, match="has 2 of them"):
         shards(pair, 2, generator(0, "partition"))
+
+
+@pytest.mark.parametrize(("owner", "more"), [(None, ""), ([0, 1], " or partition=natural")])
+def test_sequences_cannot_be_sorted(labelled, owner, more):
+    dataset = labelled([[1, 2], [2, 3]], [[1, 1]], kind="tokens", owner=owner)
+    with pytest.raises(ConfigError, match=f"has sequences of tokens .* take partition=iid{more}$"):
+        shards(dataset, 1, generator(0, "partition"))
