@@ -17,7 +17,7 @@ def dry_run(composed: Composed) -> None:
     federation, settings = experiment.federation, experiment.settings
     dataset, sizes = experiment.dataset, federation.held.sizes
     parameters = sum(p.numel() for p in experiment.task.module.parameters())
-    steps = sum(federation.work.num_steps(int(n)) for n in sizes) / len(sizes)
+    steps = float(federation.work.num_steps(sizes).mean())
     chosen = "  ".join(f"{group}={name}" for group, name in composed.choices.items())
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{chosen}\n")

@@ -60,6 +60,8 @@ def decode(chain: Sequence[Layer], total: Total) -> Total:
 
 def drop(packets: Packets, keep: Tensor) -> Packets:
     """Zero the packets of the clients that are not kept (bool [C]); their weight becomes 0 too."""
+    if bool(keep.all()):
+        return packets
 
     def zero(leaf: Tensor) -> Tensor:
         kept = keep.to(leaf.device).view(-1, *[1] * (leaf.ndim - 1))
@@ -70,7 +72,9 @@ def drop(packets: Packets, keep: Tensor) -> Packets:
 
 def total(packets: Packets) -> Total:
     """The sum over the clients of a chunk."""
-    return Total(packets.update.map(lambda leaf: leaf.sum(0)), packets.weight.sum())
+    alone = len(packets.weight) == 1
+    update = packets.update.map(lambda leaf: leaf[0] if alone else leaf.sum(0))
+    return Total(update, packets.weight.sum())
 
 
 def add(left: Total, right: Total) -> Total:

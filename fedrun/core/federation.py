@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from fedrun.core.chain import Layer, Total
 from fedrun.core.dataset import Array
 from fedrun.core.partition import Ragged
 from fedrun.core.plan import ChunkPlan, Work
+from fedrun.core.record import Record
 from fedrun.core.tree import Tree
 
 
@@ -23,7 +25,7 @@ class Federation:
     """Who holds what, what each client does, and how the server puts it together.
 
     solver: (plan of a chunk) -> Solve, the engine's way of local training.
-    sampling: None draws cohorts uniformly; else in proportion to these numbers, one per client.
+    cohort: (round) -> int64 [cohort_size], who takes part, in ascending order.
     chunk_size: clients per unit of work; sums are taken chunk by chunk in client order.
     """
 
@@ -33,8 +35,8 @@ class Federation:
     held: Ragged
     work: Work
     seed: int
+    cohort: Callable[[int], Array]
     cohort_size: int
-    sampling: Array | None
     chunk_size: int
 
 
@@ -88,46 +90,62 @@ class Job:
 class Done:
     """What comes back from a chunk.
 
-    total: sum of the encoded packets; state: Tree_C to keep; ok: bool [C], finite and accepted;
-    measures: float64 [C] each, by name, for the records of the clients.
+    total: sum of the encoded packets, None once it is added up; state: Tree_C to keep; ok: bool
+    [C], finite and accepted; measures: arrays [C] by name, for the records of the clients.
     """
 
-    total: Total
+    total: Total | None
     state: Tree
-    ok: Tensor
-    measures: dict[str, Tensor]
+    ok: Array
+    measures: dict[str, Array]
     packet_bytes: int
 
 
-@dataclass(frozen=True)
-class Record:
-    """What is written of a round: flat metrics, and one row per client of the cohort."""
+class Map(typing.Protocol):
+    """Work on jobs, wherever that is done.
 
-    metrics: dict[str, float]
-    clients: list[dict[str, Any]]
-    examples: int = 0
+    With workers the jobs are out when the call returns, and this process may do something else;
+    without, each is worked on when its result is asked for.
+    """
+
+    def __call__(
+        self, message: Tree, jobs: Sequence[Any], costs: Sequence[float] | None = None
+    ) -> Iterator[Any]:
+        """Results in the order of the jobs; a job's exception is raised in its place.
+
+        costs: how long each job will take, in any unit: the longest goes out first.
+        """
+        ...
 
 
-Map = Callable[[Tree, Iterable[Job]], Iterator[Done]]
-"""(message, jobs) -> results in the order of the jobs, wherever they are worked on."""
+Finish = Callable[[], tuple[State, Record]]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A round in halves: `chunk` runs beside the data, in any process; `round` at the server."""
+    """A round in halves: `chunk` runs beside the data, in any process; `start` at the server.
+
+    start: hands out the jobs; what it returns waits for the results and takes the step. A round
+        that was started may be thrown away, so nothing may change but the state that is returned.
+    """
 
     chunk: Callable[[Tree, Job], Done]
-    round: Callable[[State, Map], tuple[State, Record]]
+    start: Callable[[State, Map], Finish]
 
 
 @dataclass(frozen=True)
 class Engine:
     """How local training is executed.
 
-    solver: see `Federation.solver`; chunk_size: (cohort size) -> clients per chunk;
-    open: (chunk function) -> a context in which `Map` is at hand.
+    name: the choice it was made by, `engine=auto` resolved; how: the way it took, for people;
+    solver: see `Federation.solver`;
+    chunk_size: (cohort size, mean local steps of a client) -> clients per chunk;
+    open: (work function: message and job to result) -> a context in which a `Map` over it is at
+        hand.
     """
 
+    name: str
+    how: str
     solver: Callable[[ChunkPlan], Solve]
-    chunk_size: Callable[[int], int]
-    open: Callable[[Callable[[Tree, Job], Done]], AbstractContextManager[Map]]
+    chunk_size: Callable[[int, float], int]
+    open: Callable[[Callable[[Tree, Any], Any]], AbstractContextManager[Map]]

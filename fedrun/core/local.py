@@ -15,8 +15,8 @@ Tensors = list[Tensor]
 
 @dataclass(frozen=True)
 class SGD:
-    """The numbers of `w <- w - lr * v`, `v <- momentum * v + g + weight_decay * w`, for engines that
-    write the step out themselves."""
+    """The numbers of `v <- momentum * v + g + weight_decay * w`, `w <- w - lr * v`, for engines
+    that write the step out themselves."""
 
     momentum: float
     weight_decay: float
@@ -30,8 +30,8 @@ class Local:
     init: (params) -> optimiser state, a list of tensors; made anew every round.
     step: (params, grads, state, t, lr) changes params and state in place; t counts from 1.
     clip_norm: the gradient of the whole local objective is scaled down to this Euclidean norm.
-    displacement: (steps, lr) -> a, so that start - end = a * (a weighted mean of the gradients);
-        None where the optimiser has no such number (Adam).
+    displacement: (steps [C], lr) -> a [C], so that start - end = a * (a weighted mean of the
+        gradients); None where the optimiser has no such number (Adam).
     sgd: what `step` does, where that is SGD; None leaves engines nothing but to call it.
     """
 
@@ -41,5 +41,5 @@ class Local:
     clip_norm: float | None
     init: Callable[[Tensors], Tensors]
     step: Callable[[Tensors, Tensors, Tensors, int, float], None]
-    displacement: Callable[[int, float], float] | None
+    displacement: Callable[[Tensor, float], Tensor] | None
     sgd: SGD | None = None

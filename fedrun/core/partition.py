@@ -7,8 +7,10 @@ flat array with offsets, so a million clients cost two arrays and not a million.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import overload
 
 import numpy as np
 
@@ -39,9 +41,39 @@ class Ragged:
         return np.diff(self.offsets)
 
     @cached_property
+    def holders(self) -> Array:
+        """int64, ascending: the clients that hold a row."""
+        return np.flatnonzero(self.sizes)
+
+    @property
     def owner(self) -> Array:
         """int64 [rows]: the client that holds each entry of `rows`."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.sizes)
+
+
+class Numbers(Sequence[str]):
+    """The names of clients that the data do not name: numbers, written out when asked for."""
+
+    def __init__(self, numbers: Array | range) -> None:
+        self.numbers = numbers
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+        if isinstance(place, slice):
+            return tuple(str(number) for number in self.numbers[place])
+        return str(self.numbers[place])
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == (tuple(other) if isinstance(other, Numbers) else other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
 
 @dataclass(frozen=True)
@@ -55,7 +87,7 @@ class Partition:
     rule: str
     train: Ragged
     test: Ragged
-    names: tuple[str, ...]
+    names: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.train)
@@ -70,10 +102,11 @@ class Partition:
         return digest.hexdigest()
 
     def counts(self, split: Split, spec: Spec, *, test: bool = False) -> Array:
-        """int64 [clients, classes] examples per client and class; [clients, 1] for regression."""
+        """int64 [clients, classes] examples per client and class; [clients, 1] where an example has
+        no class (regression, token sequences)."""
         ragged = self.test if test else self.train
-        classes = len(spec.classes) if spec.kind != "number" else 1
-        label = split.y[ragged.rows] if spec.kind != "number" else np.zeros(len(ragged.rows), int)
+        classes = len(spec.classes) if spec.labelled else 1
+        label = split.y[ragged.rows] if spec.labelled else np.zeros(len(ragged.rows), int)
         flat = np.bincount(ragged.owner * classes + label, minlength=len(self) * classes)
         return flat.reshape(len(self), classes).astype(np.int64)
 
@@ -87,8 +120,8 @@ def partition(
     test set is shared out in the same proportions as the training set (`matched_test`).
     """
     held = Ragged.of([np.sort(rows) for rows in train])
-    numbers = [str(client) for client in range(len(train))]
-    return Partition(rule, held, matched_test(dataset, held), tuple(names or numbers))
+    named = tuple(names) if names else Numbers(range(len(train)))
+    return Partition(rule, held, matched_test(dataset, held), named)
 
 
 def matched_test(dataset: Dataset, held: Ragged) -> Ragged:
@@ -96,26 +129,36 @@ def matched_test(dataset: Dataset, held: Ragged) -> Ragged:
 
     For each class the test rows, in order, are cut at the clients' cumulative shares of that class
     (rounded); classes that nobody trains on go to no client. Disjoint; deterministic; draws
-    nothing.
+    nothing. Where examples have no class, all are of one.
     """
-    num_clients = len(held)
-    number = dataset.spec.kind == "number"
-    label = np.zeros(len(dataset.train), np.int64) if number else dataset.train.y
-    test_label = np.zeros(len(dataset.test), np.int64) if number else dataset.test.y
-    owner_of_rows: list[Array] = []
-    rows_of_class: list[Array] = []
-    for c in np.unique(test_label):
-        rows = np.flatnonzero(test_label == c)
-        shares = np.bincount(held.owner[label[held.rows] == c], minlength=num_clients)
-        if shares.sum() == 0:
-            continue
-        cuts = np.rint(np.cumsum(shares) / shares.sum() * len(rows)).astype(np.int64)
-        owner_of_rows.append(np.repeat(np.arange(num_clients), np.diff(cuts, prepend=0)))
-        rows_of_class.append(rows)
-    if not rows_of_class:
-        return Ragged.of([np.empty(0, np.int64)] * num_clients)
-    owner, rows = np.concatenate(owner_of_rows), np.concatenate(rows_of_class)
-    order = np.lexsort((rows, owner))
-    sizes = np.bincount(owner, minlength=num_clients)
+    labelled = dataset.spec.labelled
+    label = dataset.train.y if labelled else np.zeros(len(dataset.train), np.int64)
+    test_label = dataset.test.y if labelled else np.zeros(len(dataset.test), np.int64)
+    classes = int(max(label.max(initial=0), test_label.max(initial=0))) + 1
+    # Training rows and test rows by class; those of a class in the order of clients and of rows.
+    owner = held.owner[by_class(label[held.rows], classes)]
+    rows = by_class(test_label, classes)
+    ends = np.cumsum(np.bincount(label[held.rows], minlength=classes))
+    test_ends = np.cumsum(np.bincount(test_label, minlength=classes))
+    test_owner = np.full(len(test_label), -1)
+    for c in np.flatnonzero(np.diff(ends, prepend=0) * np.diff(test_ends, prepend=0)):
+        owners = owner[ends[c - 1] if c else 0 : ends[c]]
+        mine = rows[test_ends[c - 1] if c else 0 : test_ends[c]]
+        # A cut may fall behind any training row: so many test rows lie before it. Only the cuts
+        # between two clients matter, and a client's test rows are those of all its training rows.
+        cuts = np.rint(np.arange(1, len(owners) + 1) / len(owners) * len(mine)).astype(np.int64)
+        test_owner[mine] = np.repeat(owners, np.diff(cuts, prepend=0))
+    return grouped(test_owner, len(held))
+
+
+def by_class(label: Array, classes: int) -> Array:
+    """int64: row numbers sorted by label, stably; small integers are sorted in linear time."""
+    return np.argsort(label.astype(np.min_scalar_type(classes)), kind="stable")
+
+
+def grouped(owner: Array, count: int) -> Ragged:
+    """Rows of clients 0 to count - 1, each ascending; nobody holds a row of owner -1."""
+    rows = np.argsort(owner, kind="stable")
+    sizes = np.bincount(owner[owner >= 0], minlength=count)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return Ragged(rows[order].astype(np.int64), offsets)
+    return Ragged(rows[len(rows) - offsets[-1] :].astype(np.int64), offsets)

@@ -1,4 +1,4 @@
-"""A round's plan: who takes part, and which rows each of them sees in which step.
+"""A round's plan: which rows each client of the cohort sees in which step.
 
 The plan is data, drawn from the seed before anything is trained, and every engine gets the same
 one: so engines can be compared with each other, and a killed run repeats itself.
@@ -13,7 +13,7 @@ import numpy as np
 
 from fedrun.core.dataset import Array
 from fedrun.core.partition import Ragged
-from fedrun.core.random import counters, generator
+from fedrun.core.random import counters
 
 
 @dataclass(frozen=True)
@@ -142,20 +142,6 @@ def _permutations(keys: Array, size: Array, passes: Array) -> Array:
         at += n * times
     keys &= (np.uint64(1) << bits) - np.uint64(1)
     return keys.view(np.int64)
-
-
-def draw_cohort(
-    seed: int, round: int, num_clients: int, size: int, weights: Array | None = None
-) -> Array:
-    """int64 [size]: who takes part, without replacement, in ascending order.
-
-    weights: None draws uniformly; else one after the other in proportion to these numbers.
-    """
-    if size == num_clients:
-        return np.arange(num_clients, dtype=np.int64)
-    draw = generator(seed, "cohort", round)
-    chance = None if weights is None else weights / weights.sum()
-    return np.sort(draw.choice(num_clients, size, replace=False, p=chance, shuffle=False))
 
 
 def even_chunks(cohort: Array, size: int) -> list[Array]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from fedrun.core.algorithm import Algorithm, Server
 from fedrun.core.chain import weigh
+from fedrun.core.cohort import cohorts
 from fedrun.core.dataset import Dataset, Spec
 from fedrun.core.federation import Engine, Federation, Protocol, State, initial_state
 from fedrun.core.local import Local
@@ -98,7 +99,9 @@ def build(values: Mapping[str, Any]) -> Experiment:
         seed=settings.seed,
     )
     size = cohort_size(settings, len(partition))
+    mean_steps = float(local.work.num_steps(partition.train.sizes).mean())
     by_size = settings.clients.sampling == "size"
+    weights = partition.train.sizes.astype(float) if by_size else None
     if by_size and size == len(partition):
         raise ConfigError(
             f"clients.sampling=size has no effect while all {size} clients take part in every "
@@ -111,9 +114,9 @@ def build(values: Mapping[str, Any]) -> Experiment:
         held=partition.train,
         work=local.work,
         seed=settings.seed,
+        cohort=cohorts(settings.seed, len(partition), size, weights),
         cohort_size=size,
-        sampling=partition.train.sizes.astype(float) if by_size else None,
-        chunk_size=engine.chunk_size(size),
+        chunk_size=engine.chunk_size(size, mean_steps),
     )
     return Experiment(
         settings=settings,
@@ -171,17 +174,18 @@ def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:
         raise ConfigError(f"model={model.name} has no parameter to train")
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            shape = tuple(module.eval()(torch.zeros(2, *spec.input_shape)).shape)
-    except RuntimeError as error:
+            shape = tuple(module.eval()(Examples.trial(spec, 2).x).shape)
+    except (RuntimeError, IndexError) as error:  # IndexError: a token beyond an embedding
         why = str(error).partition("\n")[0]
+        what = "examples" if spec.vocabulary is None else f"tokens 0 to {spec.vocabulary - 1}"
         raise ConfigError(
-            f"model={model.name} cannot take this data set's examples of shape "
+            f"model={model.name} cannot take this data set's {what} of shape "
             f"{'x'.join(map(str, spec.input_shape))}: {why}"
         ) from error
-    if shape != (2, spec.outputs):
+    if shape != (2, *spec.output_shape):
         raise ConfigError(
             f"model={model.name} gives outputs of shape {shape} for two examples; this data set "
-            f"needs (2, {spec.outputs})"
+            f"needs {(2, *spec.output_shape)}"
         )
     return module
 

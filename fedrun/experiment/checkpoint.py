@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,17 @@ def load_checkpoint(path: Path) -> tuple[Tree, dict[str, Any]]:
     leaves = {**body["numbers"], **load_tensors(content)}
     # safetensors sorts its names; the order of a model's parameters is part of the state
     return unflatten({path: leaves[path] for path in body["leaves"]}), body
+
+
+def bank_ages(folder: Path) -> list[int]:
+    """How many records of the clients' states each checkpoint refers to; none of one that cannot be
+    read, which nobody can go on from either."""
+    ages = []
+    for path in _found(folder):
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            body = json.loads((path / "checkpoint.json").read_bytes())
+            ages.append(int(body["numbers"]["bank/records"]))
+    return ages
 
 
 def damaged(path: Path, why: str) -> RunError:

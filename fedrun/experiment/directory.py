@@ -13,8 +13,7 @@ import errno
 import hashlib
 import os
 import shutil
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,11 +23,18 @@ from fedrun.core.federation import State
 from fedrun.core.option import ConfigError, RunError
 from fedrun.core.tree import Tree
 from fedrun.experiment import ledger
+from fedrun.experiment.bank_file import BankFile
 from fedrun.experiment.build import Experiment
-from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from fedrun.experiment.checkpoint import (
+    bank_ages,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from fedrun.experiment.files import (
     append,
     json_line,
+    json_lines,
     read_json,
     read_json_lines,
     sha256,
@@ -36,6 +42,7 @@ from fedrun.experiment.files import (
     write_bytes,
     write_json,
 )
+from fedrun.experiment.lock import in_use, take_lock
 from fedrun.experiment.loop import Event, is_due
 from fedrun.experiment.partition_file import write_partition
 
@@ -56,6 +63,7 @@ class RunDirectory:
     last: dict[str, float] | None = None  # the last line of the metrics
     config: str = ""  # the hash of the config that the ledger knows of
     hashes: dict[str, Any] = field(default_factory=lambda: {n: hashlib.sha256() for n in LOGS})
+    bank: BankFile | None = None  # the states that clients keep, where they keep any
 
     @classmethod
     def create(
@@ -92,15 +100,23 @@ class RunDirectory:
         """An existing run, locked against a second process."""
         return cls(path, manifest, {}, take_lock(path))
 
+    def first(self, experiment: Experiment) -> State:
+        """The state before round 1, whose clients will keep their states in this directory."""
+        if not experiment.state.bank.fresh:
+            return experiment.state
+        folder = self.path / "checkpoints"
+        self.bank = BankFile(folder, bank_ages(folder))
+        return replace(experiment.state, bank=replace(experiment.state.bank, store=self.bank))
+
     def restore(self, experiment: Experiment) -> tuple[State, list[dict[str, float]]]:
         """The newest checkpoint's state and the metrics up to it; cuts the logs back to there."""
-        newest = newest_checkpoint(self.path / "checkpoints")
+        newest, first = newest_checkpoint(self.path / "checkpoints"), self.first(experiment)
         if newest is None:
-            state, lengths, known = experiment.state, dict.fromkeys(LOGS, 0), {}
-            last = None
+            state = replace(first, bank=first.bank.restored(Tree()))  # forgets what a kill left
+            lengths, known, last = dict.fromkeys(LOGS, 0), {}, None
         else:
             tree, facts = load_checkpoint(newest)
-            state, lengths, known = experiment.state.restored(tree), facts["lengths"], facts["logs"]
+            state, lengths, known = first.restored(tree), facts["lengths"], facts["logs"]
             self.chain, self.saved_round, self.config = facts["chain"], state.round, facts["config"]
             last = facts["last"]
         for name in LOGS:
@@ -145,19 +161,23 @@ class RunDirectory:
 
     def append(self, event: Event) -> None:
         """One finished round."""
+        if self.bank:
+            self.bank.commit(event.state.bank)
         self._write_last(event.metrics)
-        self._write("clients.jsonl", b"".join(map(json_line, event.clients)))
-        ok = [row["client"] for row in event.clients if row["status"] == "ok"]
-        rejected = [row["client"] for row in event.clients if row["status"] == "rejected"]
+        self._write("clients.jsonl", json_lines(event.clients))
+        clients: dict[str, list[int]] = {"ok": [], "rejected": []}
+        columns = event.clients.columns
+        for client, status in zip(columns["client"], columns["status"], strict=True):
+            clients[status].append(client)
         self.note(
             {
                 "event": "round",
                 "round": event.state.round,
-                "clients": ok,
-                "rejected": rejected,
+                "clients": clients["ok"],
+                "rejected": clients["rejected"],
                 "left_each_client": {
                     "kind": "model update",
-                    "bytes": event.clients[0]["up_bytes"],
+                    "bytes": columns["up_bytes"][0],
                     "protection": "none",
                 },
             }
@@ -190,7 +210,11 @@ class RunDirectory:
             "chain": self.chain,
             "config": self.config,
         }
+        if self.bank:
+            self.bank.hold(state.bank)
         save_checkpoint(self.path / "checkpoints", state.to_tree(), facts, keep)
+        if self.bank:
+            self.bank.retain(bank_ages(self.path / "checkpoints"))
         self.saved_round = state.round
 
     def update(self, **facts: Any) -> None:
@@ -222,32 +246,13 @@ class RunDirectory:
     def close(self) -> None:
         for file in (*self.logs.values(), self.lock):
             file.close()
+        if self.bank:
+            self.bank.close()
 
 
 def open_logs(path: Path) -> dict[str, BinaryIO]:
     # Unbuffered: a line is with the system when its round is over, whatever then happens to us.
     return {name: (path / name).open("ab", buffering=0) for name in LOGS}
-
-
-def take_lock(path: Path, run: Path | None = None) -> BinaryIO:
-    """Hold the folder for this process; it is freed with the process, however that ends.
-
-    run: what the user calls it, where the folder has another name still.
-    """
-    file = (path / ".lock").open("ab")
-    with suppress(ImportError):  # where there is no flock, nothing guards against a second process
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.close()
-            raise in_use(run or path) from error
-    return file
-
-
-def in_use(path: Path) -> ConfigError:
-    return ConfigError(f"{path} is in use: another process is working on this run")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -272,12 +277,3 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"Bring it back; or start a new run: fedrun train config={path / 'config.yaml'}"
         )
     return manifest
-
-
-def is_in_use(path: Path) -> bool:
-    """Whether another process is working on this run."""
-    try:
-        take_lock(path).close()
-    except ConfigError:
-        return True
-    return False

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from fedrun.core.option import RunError
+from fedrun.core.record import Column, Rows
 
 MEND = (
     "\nBring it back; or delete checkpoints and model.safetensors beside it and resume, "
@@ -20,7 +22,7 @@ MEND = (
 )
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview[int]) -> None:
     """Replace the file atomically; its bytes are on the disk when this returns."""
     beside = path.with_name(f".{path.name}.part")
     try:
@@ -50,7 +52,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def append(file: BinaryIO, content: bytes) -> None:
+def append(file: BinaryIO | FileIO, content: bytes | memoryview[int]) -> None:
     """Write all of it to an unbuffered file; a full disk is an `OSError`, not a short line."""
     view = memoryview(content)
     while view:
@@ -60,6 +62,28 @@ def append(file: BinaryIO, content: bytes) -> None:
 def json_line(record: dict[str, Any]) -> bytes:
     """One line of a .jsonl file: compact, NaN refused."""
     return (json.dumps(record, allow_nan=False) + "\n").encode()
+
+
+def json_lines(rows: Rows) -> bytes:
+    """One line for each row, as `json_line` would write it, made column by column."""
+    if any(None in column for column in rows.columns.values()):
+        return b"".join(map(json_line, rows))
+    texts = {name: _texts(column) for name, column in rows.columns.items()}
+    same = {name: text[0] for name, text in texts.items() if text.count(text[0]) == len(text)}
+    fields = [f"{json.dumps(name)}: {same.get(name, '%s')}" for name in texts]
+    line = "{" + ", ".join(fields) + "}\n"
+    varying = [text for name, text in texts.items() if name not in same]
+    if not varying:
+        return (line * len(rows)).encode()
+    return "".join(line % values for values in zip(*varying, strict=True)).encode()
+
+
+def _texts(column: Column) -> list[str]:
+    """The JSON of each value of a column of numbers, or of one of strings."""
+    if isinstance(column[0], str):
+        known = {value: json.dumps(value) for value in set(column)}
+        return [known[value] for value in column]
+    return json.dumps(column, allow_nan=False)[1:-1].split(", ")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,18 +1,24 @@
-"""Training is a generator of rounds; whoever iterates decides what is written and shown."""
+"""Training is a generator of rounds; whoever iterates decides what is written and shown.
+
+The next round is handed out before the last one's event is given. With workers it is trained while
+the figures of the last one are waited for and its event is written; without, nothing of it is
+worked on until then. An event that ends the run is the last: what was begun is thrown away.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from time import perf_counter
 from typing import Any
 
 from fedrun.core.federation import Map, State
-from fedrun.core.measure import client_figures, global_figures, is_better, score
+from fedrun.core.measure import Scores, is_better
 from fedrun.core.option import ConfigError, RunError
+from fedrun.core.record import Record, Rows
 from fedrun.core.tree import is_finite
 from fedrun.experiment.build import Experiment
+from fedrun.experiment.evaluation import figures, hand_out
 from fedrun.experiment.settings import Settings, Stop
 
 History = Sequence[Mapping[str, float]]
@@ -27,41 +33,86 @@ class Event:
 
     state: State
     metrics: dict[str, float]
-    clients: list[dict[str, Any]]
+    clients: Rows
     stopped: str | None
 
 
-def rounds(
-    experiment: Experiment, state: State, history: History, map_chunks: Map
-) -> Iterator[Event]:
-    """Train from `state` on; `history` holds the metrics of the rounds before it."""
-    settings = experiment.settings
-    history = list(history)
-    while state.round < settings.rounds and not stop_reason(settings.stop, history):
+@dataclass(frozen=True)
+class Trained:
+    """A round whose figures may still be on their way; `scores` is None where it has none."""
+
+    state: State
+    metrics: dict[str, float]
+    clients: Rows
+    scores: Iterator[Scores] | None
+    seconds: float
+
+
+def rounds(experiment: Experiment, state: State, history: History, crew: Map) -> Iterator[Event]:
+    """Train from `state` on; `history` holds the metrics of the rounds before it.
+
+    time/train_seconds: spent on handing the round out, and on waiting for it once the event of the
+    round before is written.
+    time/round_seconds: from event to event, so they add up to the time that the run took.
+    """
+    settings, history = experiment.settings, list(history)
+    last: Trained | None = None
+    shown = perf_counter()
+    while True:
         began = perf_counter()
-        state, record = experiment.protocol.round(state, map_chunks)
-        if hopeless(settings, state.round, record.clients, history):
-            raise RunError(
-                f"round {state.round}: no client's update is finite, training has diverged; "
-                f"a smaller local.lr, or local.clip_norm, may help"
-            )
-        if not is_finite(state.server):
-            raise RunError(
-                f"round {state.round}: the global model is not finite any more; "
-                f"a smaller local.lr or server.lr, or local.clip_norm, may help"
-            )
-        metrics: dict[str, float] = {"round": state.round, **record.metrics}
-        if not experiment.task.has_accuracy:
-            metrics.pop("train/accuracy", None)
-        metrics["train/examples"] = record.examples
-        trained = perf_counter()
-        if is_due(settings, state.round) or stop_reason(settings.stop, [*history, metrics]):
-            metrics |= evaluate(experiment, state)
-        stopped = stop_reason(settings.stop, [*history, metrics])
-        metrics["time/train_seconds"] = trained - began
-        metrics["time/round_seconds"] = perf_counter() - began
-        history.append(metrics)
-        yield Event(state, metrics, record.clients, stopped)
+        known = [*history, last.metrics] if last else history
+        goes_on = state.round < settings.rounds and not stop_reason(settings.stop, known)
+        finish = experiment.protocol.start(state, crew) if goes_on else None
+        seconds = perf_counter() - began
+        if last:
+            metrics = scored(experiment, last)
+            now = perf_counter()
+            metrics |= {"time/train_seconds": last.seconds, "time/round_seconds": now - shown}
+            shown = now
+            history.append(metrics)
+            stopped = stop_reason(settings.stop, history)
+            yield Event(last.state, metrics, last.clients, stopped)
+            if stopped:
+                return
+        if not finish:
+            return
+        began = perf_counter()
+        state, record = finish()
+        refuse_divergence(settings, state, record, history)
+        seconds += perf_counter() - began
+        metrics = plain_metrics(experiment, state, record)
+        due = is_due(settings, state.round) or stop_reason(settings.stop, [*history, metrics])
+        scores = hand_out(experiment, state, crew) if due else None
+        last = Trained(state, metrics, record.clients, scores, seconds)
+
+
+def plain_metrics(experiment: Experiment, state: State, record: Record) -> dict[str, float]:
+    """What is known of a round before its model is scored."""
+    metrics: dict[str, float] = {"round": state.round, **record.metrics}
+    if not experiment.task.has_accuracy:
+        metrics.pop("train/accuracy", None)
+    return {**metrics, "train/examples": record.examples}
+
+
+def scored(experiment: Experiment, trained: Trained) -> dict[str, float]:
+    """The round's metrics with the model's figures, which are waited for."""
+    if trained.scores is None:
+        return trained.metrics
+    return {**trained.metrics, **figures(experiment, trained.state, trained.scores)}
+
+
+def refuse_divergence(settings: Settings, state: State, record: Record, history: History) -> None:
+    """A `RunError` where nothing is to be hoped for."""
+    if hopeless(settings, state.round, record.clients, history):
+        raise RunError(
+            f"round {state.round}: no client's update is finite, training has diverged; "
+            f"a smaller local.lr, or local.clip_norm, may help"
+        )
+    if not is_finite(state.server):
+        raise RunError(
+            f"round {state.round}: the global model is not finite any more; "
+            f"a smaller local.lr or server.lr, or local.clip_norm, may help"
+        )
 
 
 def hopeless(
@@ -80,21 +131,6 @@ def is_due(settings: Settings, round: int) -> bool:
     """Whether the model is scored after this round: every so often, and at the end."""
     every = settings.evaluate.every
     return round == settings.rounds or bool(every and round % every == 0)
-
-
-def evaluate(experiment: Experiment, state: State) -> dict[str, float]:
-    """Figures of the global model on the test set, as a whole and by clients' shares."""
-    task = experiment.task
-    scores = score(task, state.server["model"], experiment.test)
-    figures = global_figures(task, scores)
-    figures |= client_figures(task, scores, experiment.partition.test)
-    bad = next((name for name, value in figures.items() if not isfinite(value)), None)
-    if bad:
-        raise RunError(
-            f"round {state.round}: {bad} is not finite, the model has diverged; "
-            f"a smaller local.lr or server.lr, or local.clip_norm, may help"
-        )
-    return figures
 
 
 def stop_reason(stop: Stop, history: History) -> str | None:

@@ -27,6 +27,7 @@ def first_manifest(digest: str, composed: Composed, experiment: Experiment) -> d
         "parameters": sum(p.numel() for p in experiment.task.module.parameters()),
         "clients": len(experiment.partition),
         "device": str(experiment.test.x.device),
+        "engine": engine_facts(experiment),
         "threads_per_worker": torch.get_num_threads(),
         "versions": {
             "fedrun": fedrun.__version__,
@@ -55,6 +56,11 @@ def hashes(config: str, experiment: Experiment) -> Mapping[str, Any]:
         },
         "partition": {"rule": partition.rule, "sha256": partition.fingerprint},
     }
+
+
+def engine_facts(experiment: Experiment) -> dict[str, str]:
+    """Which engine trains, `auto` resolved, and how: what the bits depend on beside the config."""
+    return {"name": experiment.engine.name, "how": experiment.engine.how}
 
 
 def git_facts(file: Path) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from fedrun.core.federation import State
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.build import Experiment, build
 from fedrun.experiment.compose import Composed, compose, config_hash, dump
-from fedrun.experiment.directory import RunDirectory, in_use, is_in_use, read_manifest
+from fedrun.experiment.directory import RunDirectory, read_manifest
+from fedrun.experiment.evaluation import evaluate, open_crew
 from fedrun.experiment.interrupt import Interrupts
-from fedrun.experiment.loop import Event, check_stop, evaluate, rounds, stop_reason
-from fedrun.experiment.manifest import first_manifest, hashes, now
+from fedrun.experiment.lock import in_use, is_in_use
+from fedrun.experiment.loop import Event, check_stop, rounds, stop_reason
+from fedrun.experiment.manifest import engine_facts, first_manifest, hashes, now
 from fedrun.experiment.place import run_path
 from fedrun.experiment.saved import whole_model
 from fedrun.experiment.summary import summarise
@@ -85,7 +87,7 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
                 f"choose another run.root or run.dir"
             ) from error
         try:
-            _go(run, experiment, experiment.state, [], observer, interrupts)
+            _go(run, experiment, run.first(experiment), [], observer, interrupts)
         finally:
             run.close()
     return path
@@ -112,6 +114,7 @@ def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
                     f"({facts[name]['sha256'][:12]} instead of {manifest[name]['sha256'][:12]}); "
                     f"bring the old data back, or start a new run"
                 )
+        refuse_other_engine(path, manifest, experiment)
         try:
             run = RunDirectory.reopen(path, manifest)
         except OSError as error:
@@ -143,9 +146,9 @@ def _go(
 ) -> None:
     settings = experiment.settings
     try:
-        with experiment.engine.open(experiment.protocol.chunk) as map_chunks:
+        with open_crew(experiment) as crew:
             observer.started(run.path, experiment, history)
-            for event in rounds(experiment, state, history, map_chunks):
+            for event in rounds(experiment, state, history, crew):
                 with interrupts.held():
                     run.append(event)
                     state = event.state
@@ -175,6 +178,18 @@ def _go(
     except Exception as error:
         run.update(status="failed", error=f"{type(error).__name__}: {error}", ended=now())
         raise
+
+
+def refuse_other_engine(path: Path, manifest: Mapping[str, Any], experiment: Experiment) -> None:
+    """A run goes on with the engine that began it: another one gives other bits."""
+    before, here = manifest.get("engine"), engine_facts(experiment)
+    if before is not None and before != here:
+        raise RunError(
+            f"{path} was trained by engine {before['name']} ({before['how']}), and this machine "
+            f"would take {here['name']} ({here['how']}), whose bits differ;\n"
+            f"go on where it began, or start a new run: "
+            f"fedrun train config={shlex.quote(str(path / 'config.yaml'))}"
+        )
 
 
 def saved_config(path: Path, manifest: Mapping[str, Any]) -> Composed:

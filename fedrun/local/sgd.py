@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
+from torch import Tensor
 
 from fedrun.core.local import SGD, Local, Tensors
 from fedrun.core.option import Count, Size, above, at_least, between
@@ -62,7 +63,9 @@ def sgd(
             grads = velocity
         torch._foreach_add_(params, grads, alpha=-lr)
 
-    def displacement(steps: int, lr: float) -> float:
+    def displacement(steps: Tensor, lr: float) -> Tensor:
+        if not momentum:
+            return lr * steps
         # FedNova (Wang et al. 2020), section 3: the weights that momentum gives to each gradient.
         tail = momentum * (1 - momentum**steps) / (1 - momentum)
         return lr * (steps - tail) / (1 - momentum)

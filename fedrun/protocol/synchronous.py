@@ -5,17 +5,19 @@ McMahan et al. 2017, algorithm 1; the communication pattern of every method with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
+import numpy as np
 import torch
 
 from fedrun.core import chain
 from fedrun.core.algorithm import Clients, Round
-from fedrun.core.federation import Done, Federation, Job, Map, Protocol, Record, State
-from fedrun.core.plan import chunk_plan, draw_cohort, even_chunks
+from fedrun.core.dataset import Array
+from fedrun.core.federation import Done, Federation, Finish, Job, Map, Protocol, State
+from fedrun.core.plan import chunk_plan, even_chunks
+from fedrun.core.record import Column, Record, Rows
 from fedrun.core.tree import Tree, expand, num_bytes, row, squared_norm
 
 
@@ -26,66 +28,81 @@ def synchronous(federation: Federation) -> Protocol:
     def chunk(message: Tree, job: Job) -> Done:
         clients = job.clients
         plan = chunk_plan(held, federation.work, federation.seed, job.round, clients)
-        examples = torch.from_numpy(held.sizes[job.clients]).float()
+        examples = torch.from_numpy(held.sizes[clients]).float()
         solve = federation.solver(plan)
         reply = algorithm.client_update(
             Clients(examples, job.state, solve), expand(message, len(clients))
         )
-        norm = squared_norm(reply.update.get("model", reply.update)).sqrt().cpu()
-        ok = squared_norm(reply.update).isfinite().cpu()
+        squares, rest = (squared_norm(part) for part in model_and_rest(reply.update))
+        ok = (squares + rest).isfinite().cpu()
         sent = chain.encode(
             federation.chain, chain.drop(chain.Packets(reply.update, reply.weight), ok)
         )
         trained = reply.trained
         measures = {
-            "examples": examples.double(),
-            "steps": trained.steps.double(),
-            "loss": trained.loss,
-            "correct": trained.correct,
-            "seen": trained.seen,
-            "norm": norm,
+            "examples": held.sizes[clients],
+            "steps": trained.steps.numpy(),
+            "loss": trained.loss.numpy(),
+            "correct": trained.correct.numpy(),
+            "seen": trained.seen.numpy(),
+            "norm": squares.sqrt().cpu().numpy(),
         }
         packet_bytes = num_bytes(sent.update) // len(clients)
-        return Done(chain.total(sent), reply.state, ok, measures, packet_bytes)
+        return Done(chain.total(sent), reply.state, ok.numpy(), measures, packet_bytes)
 
-    def round_(state: State, map_chunks: Map) -> tuple[State, Record]:
+    def start(state: State, crew: Map) -> Finish:
         number = state.round + 1
-        cohort = draw_cohort(
-            federation.seed, number, len(held), federation.cohort_size, federation.sampling
-        )
+        cohort = federation.cohort(number)
         chunks = even_chunks(cohort, federation.chunk_size)
         message = algorithm.message(state.server)
         jobs = [Job(number, clients, state.bank.take(clients.tolist())) for clients in chunks]
-        done = list(map_chunks(message, jobs))
+        costs = [float(held.sizes[clients].sum()) for clients in chunks]
+        results = crew(message, jobs, costs)
 
-        accepted = sum(int(part.ok.sum()) for part in done)
-        server, bank = state.server, state.bank
-        if accepted:
-            total = chain.decode(federation.chain, reduce(chain.add, (p.total for p in done)))
-            facts = Round(state.round, accepted, len(held))
-            server = algorithm.server_update(server, total.update, facts)
-        bank = bank.renewed(
-            {
-                int(job.clients[index]): row(part.state, index)
-                for job, part in zip(jobs, done, strict=True)
-                for index in part.ok.nonzero().flatten().tolist()
-            }
-        )
-        down = num_bytes(message)
-        renewed = replace(
-            state,
-            round=number,
-            server=server,
-            bank=bank,
-            up_bytes=state.up_bytes + sum(p.packet_bytes * len(p.ok) for p in done),
-            down_bytes=state.down_bytes + down * len(cohort),
-        )
-        return renewed, record(renewed, jobs, done, down)
+        def finish() -> tuple[State, Record]:
+            done: list[Done] = []
+            total: chain.Total | None = None
+            for part in results:  # added up in their order while others are still worked on
+                total = part.total if total is None else chain.add(total, part.total)
+                done.append(replace(part, total=None))
+            accepted = sum(int(part.ok.sum()) for part in done)
+            server = state.server
+            if accepted and total:
+                mean = chain.decode(federation.chain, total).update
+                facts = Round(state.round, accepted, len(held))
+                server = algorithm.server_update(server, mean, facts)
+            down = num_bytes(message)
+            renewed = replace(
+                state,
+                round=number,
+                server=server,
+                bank=state.bank.renewed(dict(kept(jobs, done))),
+                up_bytes=state.up_bytes + sum(p.packet_bytes * len(p.ok) for p in done),
+                down_bytes=state.down_bytes + down * len(cohort),
+            )
+            return renewed, record(renewed, cohort, done, down)
 
-    return Protocol(chunk, round_)
+        return finish
+
+    return Protocol(chunk, start)
 
 
-def record(state: State, jobs: Sequence[Job], done: Sequence[Done], down_bytes: int) -> Record:
+def model_and_rest(update: Tree) -> tuple[Tree, Tree]:
+    """The update of the model, whose length is recorded, and what else is sent with it."""
+    model = update.get("model", update)
+    rest = Tree((name, part) for name, part in update.items() if part is not model)
+    return model, Tree() if model is update else rest
+
+
+def kept(jobs: Sequence[Job], done: Sequence[Done]) -> Iterator[tuple[int, Tree]]:
+    """The state that each accepted client keeps."""
+    for job, part in zip(jobs, done, strict=True):
+        if part.state:
+            for index in part.ok.nonzero()[0].tolist():
+                yield int(job.clients[index]), row(part.state, index)
+
+
+def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -> Record:
     """The round's metrics and one row per client, in client order.
 
     `train/loss` and `train/accuracy` are means over every example of every local step of the
@@ -93,43 +110,41 @@ def record(state: State, jobs: Sequence[Job], done: Sequence[Done], down_bytes: 
     rejected client's, or the mean of squared errors beyond float32 (their gradients may be finite
     still).
     """
-    rows: list[dict[str, Any]] = []
-    loss = correct = seen = 0.0
-    for job, part in zip(jobs, done, strict=True):
-        table = {name: values.tolist() for name, values in part.measures.items()}
-        for index, client in enumerate(job.clients.tolist()):
-            figures = {name: values[index] for name, values in table.items()}
-            ok = bool(part.ok[index])
-            line = {
-                "round": job.round,
-                "client": client,
-                "examples": int(figures["examples"]),
-                "steps": int(figures["steps"]),
-                "train/loss": figures["loss"] / max(figures["seen"], 1.0),
-                "update_norm": figures["norm"],
-                "clipped": False,
-                "up_bytes": part.packet_bytes,
-                "down_bytes": down_bytes,
-                "sim_seconds": 0.0,
-                "status": "ok" if ok else "rejected",
-            }
-            rows.append({name: value for name, value in line.items() if _is_finite(value)})
-            if ok:
-                loss += figures["loss"]
-                correct += figures["correct"]
-                seen += figures["seen"]
-    rejected = sum(line["status"] == "rejected" for line in rows)
-    metrics = {
-        "clients/ok": len(rows) - rejected,
-        "clients/rejected": rejected,
+    figures = {
+        name: np.concatenate([part.measures[name] for part in done]) for name in done[0].measures
+    }
+    ok = np.concatenate([part.ok for part in done])
+    count = len(ok)
+    up_bytes = [part.packet_bytes for part in done for _ in part.ok]
+    rows: dict[str, Column] = {
+        "round": [state.round] * count,
+        "client": cohort.tolist(),
+        "examples": figures["examples"].tolist(),
+        "steps": figures["steps"].tolist(),
+        "train/loss": finite(figures["loss"] / np.maximum(figures["seen"], 1.0)),
+        "update_norm": finite(figures["norm"]),
+        "clipped": [False] * count,
+        "up_bytes": up_bytes,
+        "down_bytes": [down_bytes] * count,
+        "sim_seconds": [0.0] * count,
+        "status": ["ok" if accepted else "rejected" for accepted in ok.tolist()],
+    }
+    loss, correct, seen = (float(figures[n][ok].sum()) for n in ("loss", "correct", "seen"))
+    metrics: dict[str, Any] = {
+        "clients/ok": int(ok.sum()),
+        "clients/rejected": count - int(ok.sum()),
         "comm/up_bytes": state.up_bytes,
         "comm/down_bytes": state.down_bytes,
     }
     if seen:
-        metrics = {"train/loss": loss / seen, "train/accuracy": correct / seen, **metrics}
-    metrics = {name: value for name, value in metrics.items() if _is_finite(value)}
-    return Record(metrics, rows, int(seen))
+        trained = {"train/loss": loss / seen, "train/accuracy": correct / seen}
+        metrics = {n: value for n, value in trained.items() if np.isfinite(value)} | metrics
+    return Record(metrics, Rows(rows), int(seen))
 
 
-def _is_finite(value: object) -> bool:
-    return not isinstance(value, float) or abs(value) < float("inf")
+def finite(values: Array) -> Column:
+    """The numbers, None in the place of those that are none."""
+    column: Column = values.tolist()
+    for index in np.flatnonzero(~np.isfinite(values)).tolist():
+        column[index] = None
+    return column

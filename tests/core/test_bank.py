@@ -1,6 +1,6 @@
 import torch
 
-from fedrun.core.bank import Bank
+from fedrun.core.bank import PAGE, Bank, Pages
 from fedrun.core.tree import Tree
 
 
@@ -39,6 +39,22 @@ def test_stateless_clients_cost_nothing():
     assert bank.rows == {}
     assert bank.to_tree() == Tree()
     assert bank.take([0, 1]) == Tree()
+
+
+def test_chunks_are_put_at_once():
+    bank = FRESH.put_all([([5, 2], rows([1.0], [2.0])), ([], rows()), ([900], rows([3.0]))])
+    assert bank.take([2, 5, 900])["control"].tolist() == [[2.0], [1.0], [3.0]]
+    assert FRESH.put_all([([], rows())]) is FRESH
+
+
+def test_a_change_copies_no_more_than_its_pages():
+    before = Pages.of(dict.fromkeys(range(3 * PAGE), 0))
+    after = before.updated({PAGE + 1: 1, 10**9: 2})
+    assert (after[PAGE], after[PAGE + 1], after[10**9]) == (0, 1, 2)
+    assert (before[PAGE + 1], before.get(10**9)) == (0, None)
+    assert len(after) == len(list(after)) == len(before) + 1
+    shared = [number for number, page in before._pages.items() if after._pages[number] is page]
+    assert shared == [0, 2]
 
 
 def test_there_and_back():

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedrun.core.dataset import Dataset, Spec, Split
-from fedrun.core.partition import Partition, Ragged, matched_test, partition
+from fedrun.core.partition import Numbers, Partition, Ragged, matched_test, partition
 
 
 def data(train, test):
@@ -65,6 +65,14 @@ def test_partition_sorts_rows_and_numbers_the_clients():
     made = partition("rule@1", data([0] * 4, [0]), [np.array([3, 1]), np.array([2, 0])])
     assert lists(made.train) == [[1, 3], [0, 2]]
     assert made.names == ("0", "1")
+
+
+def test_numbers_are_names_when_asked_for():
+    names = Numbers(np.array([3, 10, 11]))
+    assert (len(names), names[1], names[-1], names[:2]) == (3, "10", "11", ("3", "10"))
+    assert names == ("3", "10", "11")
+    assert names != ("3", "10", "12")
+    assert list(names) == ["3", "10", "11"]
 
 
 def test_the_fingerprint_sees_rule_rows_and_owners():

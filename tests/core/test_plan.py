@@ -1,12 +1,11 @@
-from itertools import chain, permutations
+from itertools import chain
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedrun.core.partition import Ragged
-from fedrun.core.plan import ChunkPlan, Work, chunk_plan, draw_cohort, even_chunks
+from fedrun.core.plan import ChunkPlan, Work, chunk_plan, even_chunks
 
 sizes = st.integers(1, 40)
 batches = st.integers(0, 50)
@@ -100,49 +99,6 @@ def test_a_plan_repeats_itself():
     assert steps_of(plan(9, Work(2, 0, 4))[0]) == steps_of(plan(9, Work(2, 0, 4))[0])
 
 
-@given(st.integers(0, 99), st.integers(1, 99), st.integers(1, 30), st.data())
-def test_a_cohort_is_sorted_and_without_replacement(seed, round, clients, data):
-    size = data.draw(st.integers(1, clients))
-    weights = data.draw(st.none() | st.just(np.arange(1.0, clients + 1)))
-    cohort = draw_cohort(seed, round, clients, size, weights)
-    assert cohort.tolist() == sorted(set(cohort.tolist()))
-    assert len(cohort) == size
-    assert set(cohort.tolist()) <= set(range(clients))
-    assert cohort.dtype == np.int64
-
-
-def test_a_cohort_of_all_is_everybody():
-    assert draw_cohort(3, 1, 5, 5, np.ones(5)).tolist() == [0, 1, 2, 3, 4]
-
-
-def frequency(clients, size, weights, rounds=4000):
-    seen = np.zeros(clients)
-    for round in range(rounds):
-        seen[draw_cohort(11, round, clients, size, weights)] += 1
-    return seen / rounds
-
-
-def chance(size, weights):
-    """Who is in, when clients are taken one after the other in proportion to their weights."""
-    total = np.zeros(len(weights))
-    for order in permutations(range(len(weights)), size):
-        left, probability = sum(weights), 1.0
-        for client in order:
-            probability *= weights[client] / left
-            left -= weights[client]
-        total[list(order)] += probability
-    return total
-
-
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_the_frequencies_of_a_cohort(size):
-    # Four sd of a frequency near one half over 4,000 rounds.
-    tolerance = 4 * 0.5 / np.sqrt(4000)
-    weights = np.array([1.0, 2.0, 3.0, 10.0])
-    assert frequency(4, size, weights) == pytest.approx(chance(size, weights), abs=tolerance)
-    assert frequency(4, size, None) == pytest.approx([size / 4] * 4, abs=tolerance)
-
-
 @given(st.integers(1, 200), st.integers(1, 70))
 def test_chunks_cover_in_order_and_are_even(clients, size):
     cohort = np.arange(clients) * 3
@@ -155,7 +111,7 @@ def test_chunks_cover_in_order_and_are_even(clients, size):
 
 
 def test_chunks_do_not_depend_on_the_workers(federation):
-    for engine in ("eager", "stack"):
+    for engine in ("eager", "stack", "native"):
         cut = {
             federation(f"engine={engine}", f"engine.workers={n}").federation.chunk_size
             for n in (1, 2, 5)

@@ -8,7 +8,8 @@ import pytest
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment import directory, partition_file
 from fedrun.experiment.compose import compose, config_hash, dump
-from fedrun.experiment.directory import LOGS, RunDirectory, is_in_use, read_manifest, take_lock
+from fedrun.experiment.directory import LOGS, RunDirectory, read_manifest
+from fedrun.experiment.lock import is_in_use, take_lock
 from fedrun.experiment.manifest import first_manifest
 
 WORDS = ["data=blobs", "data.examples=100", "data.features=3", "clients.count=3", "rounds=4"]

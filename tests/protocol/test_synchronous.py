@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fedrun.core.option import ConfigError, RunError
+from fedrun.experiment.evaluation import open_crew
 from fedrun.experiment.loop import rounds
 
 # Every client has one point (1, y): one step of lr 0.1 moves w and b from zero to 0.2 y each.
@@ -48,13 +49,13 @@ def test_a_client_whose_update_is_not_finite_is_rejected(algorithm, value, line,
     assert event.metrics["train/examples"] == 2
     assert 1 not in event.state.bank.rows
     assert "update_norm" not in event.clients[1]
-    json.dumps([event.metrics, event.clients], allow_nan=False)
+    json.dumps([event.metrics, *event.clients], allow_nan=False)
 
 
 def test_a_round_in_which_nobody_is_accepted_moves_nothing(line, federation):
     experiment = poisoned(federation(*line([[(1, 1)]]), "rounds=9"), 0, float("nan"))
-    with experiment.engine.open(experiment.protocol.chunk) as map_chunks:
-        events = list(islice(rounds(experiment, experiment.state, [], map_chunks), 2))
+    with open_crew(experiment) as crew:
+        events = list(islice(rounds(experiment, experiment.state, [], crew), 2))
     assert [event.state.round for event in events] == [1, 2]
     assert all((leaf == 0).all() for leaf in events[-1].state.server["model"].values())
     assert "train/loss" not in events[0].metrics
@@ -76,10 +77,10 @@ def test_a_test_loss_that_is_not_finite_names_the_round(line, federation, play):
 def test_a_training_loss_beyond_float32_is_left_out(line, federation, play):
     experiment = federation(*line([[(1, 1e25)]]), "rounds=2", "evaluate.every=0")
     with experiment.engine.open(experiment.protocol.chunk) as map_chunks:
-        state, record = experiment.protocol.round(experiment.state, map_chunks)
+        state, record = experiment.protocol.start(experiment.state, map_chunks)()
     assert state.server["model"]["1.bias"].isfinite().all()
     assert "train/loss" not in record.metrics
-    json.dumps([record.metrics, record.clients], allow_nan=False)
+    json.dumps([record.metrics, *record.clients], allow_nan=False)
 
 
 def test_traffic_adds_up_over_rounds(line, federation, play):
