@@ -23,7 +23,7 @@ ALLOWED = {
     "cli": {"core", "experiment", "report", "cli"},
 }
 FORBIDDEN = {
-    r"^\s*(import|from) pickle\b": {"engine/_workers.py"},  # between its own processes
+    r"^\s*(import|from) pickle\b": {"engine/_arena.py"},  # between its own processes
     r"allow_pickle=True|torch\.load\(|joblib|shelve": set(),
     r"np\.random\.(seed|rand|randn|shuffle|permutation|choice)\(|\brandom\.seed\(": set(),
     # PyTorch's layers draw from the global generator only: its first weights, and dropout.

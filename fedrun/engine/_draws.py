@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from fedrun.core.task import Task
+from fedrun.core.task import Examples, Task
 
 
 def draws_while_training(task: Task) -> bool:
@@ -15,10 +15,8 @@ def draws_while_training(task: Task) -> bool:
     On 64 random examples, since some layers (RReLU) draw for negative numbers only.
     """
     module = copy.deepcopy(task.module).train()
-    own = torch.Generator().manual_seed(0)
-    x = torch.randn(64, *task.spec.input_shape, generator=own)
-    parameter = next(module.parameters())
+    x = Examples.trial(task.spec, 64, next(module.parameters())).x
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         before = torch.get_rng_state()
-        module(x.to(parameter.device, parameter.dtype))
+        module(x)
         return not torch.equal(before, torch.get_rng_state())

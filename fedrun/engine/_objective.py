@@ -6,6 +6,7 @@ place: two parameters may have been given the same gradient tensor.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,11 @@ class Terms:
         """The first clients of a stack."""
         drift = self.drift and [leaf[:count] for leaf in self.drift]
         anchor = self.anchor and [leaf[:count] for leaf in self.anchor]
+        return Terms(drift, anchor, self.mu)
+
+    def map(self, function: Callable[[Tensors], Tensors]) -> Terms:
+        """The same terms with their tensors changed."""
+        drift, anchor = self.drift and function(self.drift), self.anchor and function(self.anchor)
         return Terms(drift, anchor, self.mu)
 
     def gradient(self, grads: Tensors, params: Tensors) -> Tensors:

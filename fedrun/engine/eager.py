@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import pairwise
 from threading import Lock
 
 import torch
@@ -13,12 +12,14 @@ from torch import nn
 
 from fedrun.core.algorithm import Solve, Trained
 from fedrun.core.federation import Engine
+from fedrun.core.layout import takes_channels_last
 from fedrun.core.local import Local
 from fedrun.core.option import Count, Size
 from fedrun.core.plan import ChunkPlan, ClientPlan
 from fedrun.core.random import torch_seed
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree, row
+from fedrun.engine._batches import batches
 from fedrun.engine._draws import draws_while_training
 from fedrun.engine._objective import Terms, as_terms, clipped
 from fedrun.engine._own_task import OwnTask
@@ -36,7 +37,8 @@ def eager(
     """
     names = list(task.parameters)
     draws = draws_while_training(task)
-    own = OwnTask(task)
+    images_last = takes_channels_last(task)
+    own = OwnTask(task, images_last)
 
     def solver(plan: ChunkPlan) -> Solve:
         def solve(
@@ -52,17 +54,20 @@ def eager(
                 module = own.task.load(row(start, index))
                 stream = torch_seed(seed, "layer", plan.round, client.client)
                 with lent_generator(stream) if draws else nullcontext():
-                    sums[index] = train(own.task, module, examples, local, client, terms, lr)
+                    sums[index] = train(
+                        own.task, module, examples, local, client, terms, lr, images_last
+                    )
                 for name, parameter in own.task.parameters.items():
                     params_C[name][index] = parameter.detach()
-            steps = [client.steps for client in plan.clients]
-            return trained(local, lr, params_C, steps, sums)
+            return trained(local, lr, params_C, plan, sums)
 
         return solve
 
     return Engine(
+        name="eager",
+        how="autograd",
         solver=solver,
-        chunk_size=lambda cohort: chunk or min(16, -(-cohort // 16)),
+        chunk_size=lambda cohort, steps: chunk or min(16, -(-cohort // 16)),
         open=lambda work: open_workers(work, workers),
     )
 
@@ -87,6 +92,7 @@ def train(
     plan: ClientPlan,
     terms: Terms,
     lr: float,
+    images_last: bool,
 ) -> torch.Tensor:
     """Train the module in place; float64 [3]: sums of loss, right answers and examples."""
     params = list(task.parameters.values())
@@ -94,12 +100,10 @@ def train(
     rows = torch.from_numpy(plan.rows).to(examples.y.device)
     bounds = plan.bounds.tolist()
     loss_sum = torch.zeros((), dtype=torch.float64, device=rows.device)
-    correct_sum = torch.zeros((), dtype=torch.int64, device=rows.device)
+    correct_sum = torch.zeros_like(loss_sum)
     module.train()
-    for t, (begin, end) in enumerate(pairwise(bounds), start=1):
-        batch = rows[begin:end]
-        y = examples.y.index_select(0, batch)
-        outputs = module(examples.x.index_select(0, batch))
+    for t, (x, y) in enumerate(batches(examples, rows, bounds, images_last), start=1):
+        outputs = module(x)
         losses = task.loss(outputs, y)
         # a parameter that the loss does not reach has the gradient zero, as under vmap
         grads = list(torch.autograd.grad(losses.mean(), params, materialize_grads=True))
@@ -114,17 +118,15 @@ def train(
 
 
 def trained(
-    local: Local, lr: float, params_C: Tree, steps: list[int], sums: torch.Tensor
+    local: Local, lr: float, params_C: Tree, plan: ChunkPlan, sums: torch.Tensor
 ) -> Trained:
     """What every engine gives back; sums float64 [C, 3] of loss, right answers and examples."""
-    if local.displacement is None:
-        displacement = [float("nan")] * len(steps)
-    else:
-        displacement = [local.displacement(s, lr) for s in steps]
+    steps = torch.from_numpy(plan.steps)
+    many = steps.double()
     return Trained(
         params=params_C,
-        steps=torch.tensor(steps),
-        displacement=torch.tensor(displacement, dtype=torch.float64),
+        steps=steps,
+        displacement=local.displacement(many, lr) if local.displacement else many * float("nan"),
         loss=sums[:, 0],
         correct=sums[:, 1],
         seen=sums[:, 2],

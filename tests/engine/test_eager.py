@@ -94,5 +94,5 @@ def test_the_given_module_is_not_trained(federation, play):
     module = experiment.task.module
     before = [p.clone() for p in module.parameters()]
     with experiment.engine.open(experiment.protocol.chunk) as map_chunks:
-        experiment.protocol.round(experiment.state, map_chunks)
+        experiment.protocol.start(experiment.state, map_chunks)()
     assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))

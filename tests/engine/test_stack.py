@@ -1,8 +1,9 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
@@ -11,47 +12,11 @@ from fedrun.core.option import ConfigError
 from fedrun.core.plan import ChunkPlan, ClientPlan
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import expand
+from fedrun.engine._stack_size import client_bytes
 from fedrun.engine.eager import eager
-from fedrun.engine.stack import Lockstep, stack
+from fedrun.engine.stack import stack
+from fedrun.local.adam import adam
 from fedrun.local.sgd import sgd
-
-
-def plan(rows, *bounds):
-    return ClientPlan(0, np.array(rows), np.array(bounds))
-
-
-def test_unequal_steps_by_hand():
-    # Client 0: 5 | 6; client 1: 1 2 | 3 | 4; client 2: 7 8 9.
-    plans = [plan([5, 6], 0, 1, 2), plan([1, 2, 3, 4], 0, 2, 3, 4), plan([7, 8, 9], 0, 3)]
-    lockstep = Lockstep.of(ChunkPlan.of(1, plans))
-    assert lockstep.order.tolist() == [1, 0, 2]
-    assert lockstep.steps.tolist() == [3, 2, 1]
-    rows, weight = lockstep.batch(0)
-    assert rows.tolist() == [[1, 2, 2], [5, 5, 5], [7, 8, 9]]
-    assert weight == pytest.approx(np.array([[1 / 2, 1 / 2, 0], [1, 0, 0], [1 / 3] * 3]))
-    rows, weight = lockstep.batch(1)
-    assert rows.tolist() == [[3], [6]]
-    assert weight.tolist() == [[1], [1]]
-    assert lockstep.batch(2)[0].tolist() == [[4]]
-
-
-@given(st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=5), min_size=1, max_size=5))
-def test_every_client_sees_its_own_batches_in_order(lengths):
-    plans, first = [], 0
-    for sizes in lengths:
-        bounds = np.concatenate([[0], np.cumsum(sizes)])
-        plans.append(ClientPlan(0, np.arange(first, first + bounds[-1]), bounds))
-        first += bounds[-1]
-    lockstep = Lockstep.of(ChunkPlan.of(1, plans))
-    seen = [[] for _ in plans]
-    for t in range(lockstep.steps[0]):
-        rows, weight = lockstep.batch(t)
-        assert weight.sum(axis=1) == pytest.approx(np.ones(len(rows)))
-        for place, client in enumerate(lockstep.order[: len(rows)]):
-            seen[client].append(rows[place][weight[place] > 0].tolist())
-    for drawn, batches in zip(plans, seen, strict=True):
-        cuts = zip(drawn.bounds[:-1], drawn.bounds[1:], strict=True)
-        assert batches == [drawn.rows[a:b].tolist() for a, b in cuts]
 
 
 class Drawing(nn.Linear):
@@ -141,3 +106,57 @@ def test_evaluation_in_between_does_not_change_training(federation, play, same):
     ]
     assert same(last[0].state.server, last[1].state.server)
     assert torch.is_grad_enabled()
+
+
+def test_functional_gradients_and_their_800_modules_are_not_loaded():
+    code = (
+        "import sys, torch; from torch import nn; from fedrun.core.dataset import Spec;"
+        "from fedrun.core.task import Task; from fedrun.engine._lifted_gradient import *;"
+        "model = nn.Sequential(nn.Linear(3, 2), nn.Tanh());"
+        "lifted_gradient(Task(model, Spec((3,), 2, 'classes')));"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Idle(nn.Module):
+    """A parameter that the loss does not reach."""
+
+    def __init__(self):
+        super().__init__()
+        self.idle = nn.Parameter(torch.ones(2))
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_a_parameter_beside_the_way_stays_where_it_is():
+    task = Task(Idle(), Spec((3,), 3, "classes", ("a", "b", "c")))
+    data = Examples(torch.randn(6, 3), torch.arange(6) % 3)
+    plan = ChunkPlan.of(1, [ClientPlan(0, np.arange(6), np.array([0, 3, 6]))])
+    params = stack(task, data, sgd(1)).solver(plan)(expand(task.current(), 1)).params
+    assert params["idle"].tolist() == [[1, 1]]
+    assert (params["layer.bias"] != task.module.layer.bias).all()
+
+
+def test_the_size_of_a_stack_follows_from_the_config():
+    task = Task(nn.Linear(3, 3), Spec((3,), 3, "classes", ("a", "b", "c")))
+    data = Examples(torch.randn(6, 3), torch.arange(6) % 3)
+    assert [stack(task, data, sgd(1)).chunk_size(n, 1.0) for n in (3, 10, 1000)] == [1, 3, 64]
+    assert stack(task, data, sgd(1), chunk=7).chunk_size(1000, 1.0) == 7
+
+
+def test_what_a_client_needs_by_hand():
+    # Five copies of 8 parameters, momentum and Adam add theirs; the layer leaves 2 numbers thrice.
+    task = Task(nn.Linear(3, 2), Spec((3,), 2, "classes", ("a", "b")))
+    assert client_bytes(task, sgd(1, batch_size=4)) == 4 * (5 * 8 + 4 * 3 * 2)
+    assert client_bytes(task, sgd(1, batch_size=4, momentum=0.9)) == 4 * (6 * 8 + 4 * 3 * 2)
+    assert client_bytes(task, adam(1, batch_size=4)) == 4 * (7 * 8 + 4 * 3 * 2)
+    # A convolution of 2x2 over 3x3 leaves its output and four numbers for each of its places.
+    image = Task(
+        nn.Sequential(nn.Conv2d(1, 2, 2), nn.Flatten(), nn.Linear(8, 2)),
+        Spec((1, 3, 3), 2, "classes"),
+    )
+    left = 3 * (8 + 4 * 4) + 3 * 8 + 3 * 2
+    assert client_bytes(image, sgd(1, batch_size=1)) == 4 * (5 * (8 + 2 + 16 + 2) + left)

@@ -16,7 +16,7 @@ from fedrun.core.federation import Done, Job
 from fedrun.core.option import ConfigError, RunError
 from fedrun.core.tree import Tree
 from fedrun.engine import _workers
-from fedrun.engine._workers import open_workers
+from fedrun.engine._workers import open_workers, order
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
@@ -72,6 +72,10 @@ def test_the_number_of_workers_changes_no_bit(overrides, threads, train, same, m
         assert same(several, alone)
 
 
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 @linux
 def test_tensors_cost_no_open_files():
     def many(message, job):
@@ -81,7 +85,7 @@ def test_tensors_cost_no_open_files():
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = len(list(Path("/proc/self/fd").iterdir())) + 40
+    few = open_files() + 40
     resource.setrlimit(resource.RLIMIT_NOFILE, (few, limits[1]))
     try:
         with open_workers(many, 2) as map_chunks:
@@ -141,6 +145,151 @@ def test_no_process_outlives_the_context():
         assert not Path(f"/proc/{pid}").exists()
 
 
+@linux
+def test_messages_and_results_may_grow_shrink_and_be_empty():
+    """Of each round only the last leaf is left to the fold; what is kept stays as it was."""
+
+    def twice(message, job):
+        return {"got": message.map(lambda leaf: 2 * leaf), "back": job}
+
+    kept = []
+    with open_workers(twice, 2) as map_chunks:
+        for round, size in enumerate([10, 0, 300_000, 1, 3_000_000, 50, 0, 2_000_000]):
+            message = Tree(w=torch.full((size,), float(round))) if size else Tree()
+            sent = [torch.full((size // 3 + k,), float(k)) for k in range(5)]
+            for k, result in enumerate(map_chunks(message, sent)):
+                assert torch.equal(result["back"], sent[k])
+                assert result["got"].keys() == message.keys()
+                assert (result["got"].get("w", torch.zeros(0)) == 2 * round).all()
+                if k == 4:
+                    kept.append((round, result["got"].get("w", torch.zeros(0))))
+    assert [leaf.numel() for _, leaf in kept] == [10, 0, 300_000, 1, 3_000_000, 50, 0, 2_000_000]
+    assert all((leaf == 2 * round).all() for round, leaf in kept)
+
+
+@linux
+def test_thousands_of_rounds_cost_no_open_file_and_no_memory():
+    def files(message, job):
+        return Done(Total(message, torch.ones(1)), Tree(), torch.ones(1), {}, open_files())
+
+    with open_workers(files, 2) as map_chunks:
+
+        def round():
+            done = list(map_chunks(Tree(w=torch.ones(1000)), jobs(2)))
+            return {part.packet_bytes for part in done}
+
+        for _ in range(20):
+            round()
+        arenas = [map_chunks.arena, *(worker.outbox for worker in map_chunks.workers.values())]
+        sizes = [os.fstat(arena.file).st_size for arena in arenas]
+        ours, theirs = open_files(), round() | round()
+        for _ in range(3000):
+            theirs |= round()
+        assert open_files() == ours
+        assert max(theirs) - min(theirs) <= 3  # the two may have taken jobs in turn or not yet
+        assert [os.fstat(arena.file).st_size for arena in arenas] == sizes
+        assert max(sizes) < 100_000
+
+
+def when(message, job):
+    time.sleep(0.01)
+    return os.getpid(), int(job), time.monotonic()
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_the_longest_job_goes_out_first(threads, monkeypatch):
+    if threads:
+        monkeypatch.setattr(_workers.sys, "platform", "darwin")
+    with open_workers(when, 2) as map_chunks:
+        done = list(map_chunks(Tree(), list(range(6)), [1.0, 5.0, 3.0, 3.0, 9.0, 0.5]))
+    assert [job for _, job, _ in done] == list(range(6))
+    ended = [job for _, job, _ in sorted(done, key=lambda one: one[2])]
+    for early, late in [(4, 2), (4, 0), (1, 0), (1, 3), (2, 5), (3, 5)]:  # two are at work at once
+        assert ended.index(early) < ended.index(late)
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [
+        (None, [0, 1, 2, 3]),
+        ([1, 1, 1, 1], [0, 1, 2, 3]),
+        ([1, 3, 2, 3], [1, 3, 2, 0]),
+    ],
+)
+def test_the_order_of_jobs(costs, expected):
+    assert order(4, costs) == expected
+
+
+def test_only_neighbours_change_places():
+    costs = [float(k) for k in range(200)]
+    found = order(200, costs)
+    assert sorted(found) == list(range(200))
+    assert max(index - place for place, index in enumerate(found)) < 64
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_several_calls_may_be_under_way(workers):
+    """As when a model is scored while the next round trains."""
+    with open_workers(double, workers) as map_chunks:
+        scores = map_chunks(Tree(w=torch.tensor([1.0])), jobs(4))
+        round = map_chunks(Tree(w=torch.tensor([10.0])), jobs(5))
+        assert [d.total.update["w"].item() for d in round] == [0, 10, 20, 30, 40]
+        again = map_chunks(Tree(w=torch.tensor([100.0])), jobs(2))
+        assert [d.total.update["w"].item() for d in scores] == [0, 1, 2, 3]
+        assert [d.total.update["w"].item() for d in again] == [0, 100]
+        forgotten = map_chunks(Tree(w=torch.tensor([7.0])), jobs(3))
+        del forgotten
+        last = map_chunks(Tree(w=torch.tensor([5.0])), jobs(2))
+        assert [d.total.update["w"].item() for d in last] == [0, 5]
+
+
+def test_an_exception_waits_for_its_place():
+    """So the round before the one that fails is written, whoever was faster."""
+    with open_workers(raises, 2) as map_chunks:
+        results = map_chunks(Tree(w=torch.ones(1)), jobs(6))
+        assert [int(next(results).state["kept"]) for _ in range(2)] == [0, 1]
+        with pytest.raises(ConfigError, match="client 2"):
+            next(results)
+
+
+@linux
+def test_jobs_are_worked_on_while_nobody_waits(tmp_path):
+    def touch(message, job):
+        (tmp_path / str(job)).touch()
+
+    with open_workers(touch, 2) as map_chunks:
+        results = map_chunks(Tree(), list(range(50)))
+        deadline = time.monotonic() + 20
+        while len(list(tmp_path.iterdir())) < 50 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(list(tmp_path.iterdir())) == 50
+        assert list(results) == [None] * 50
+
+
+@linux
+def test_more_jobs_than_the_queue_holds():
+    with open_workers(lambda message, job: job + 1, 2) as map_chunks:
+        assert list(map_chunks(Tree(), list(range(2000)))) == list(range(1, 2001))
+
+
+@linux
+def test_no_more_workers_than_jobs():
+    with open_workers(double, 4) as map_chunks:
+        for _ in range(2):
+            list(map_chunks(Tree(w=torch.ones(1)), jobs(2)))
+        assert len(map_chunks.workers) == 2
+
+
+@linux
+@pytest.mark.timeout(20)
+def test_a_worker_that_was_killed_between_two_rounds_is_told():
+    with open_workers(double, 2) as map_chunks:
+        done = list(map_chunks(Tree(w=torch.ones(1)), jobs(6)))
+        os.kill(int(done[0].measures["pid"]), signal.SIGKILL)
+        with pytest.raises(RunError, match=r"a worker process ended \(killed by SIGKILL\)"):
+            list(map_chunks(Tree(w=torch.ones(1)), jobs(60)))
+
+
 RUNNER = """
 import os, sys, time
 import torch
@@ -163,6 +312,7 @@ with open_workers(chunk, 2) as map_chunks:
 @pytest.mark.parametrize("sleep", [0, 1], ids=["idle", "busy"])
 def test_a_runner_that_is_killed_leaves_no_workers(sleep):
     code = RUNNER.replace("SLEEP", str(sleep))
+    named = set(Path("/dev/shm").iterdir())
     runner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert runner.stdout is not None
     with runner.stdout:
@@ -175,6 +325,7 @@ def test_a_runner_that_is_killed_leaves_no_workers(sleep):
     while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not [pid for pid in pids if _alive(pid)]
+    assert not [path for path in set(Path("/dev/shm").iterdir()) - named if "fedrun" in path.name]
 
 
 def _alive(pid):

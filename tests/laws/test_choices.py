@@ -80,8 +80,10 @@ def test_every_shipped_config_builds(config):
 
 @pytest.mark.parametrize(("group", "choice"), [c for c in EVERY if c[0] != "data"])
 def test_every_choice_builds_with_the_others_default(group, choice):
-    data = {"cnn": ["data=digits"], "natural": ["data=synthetic", "data.devices=5"]}.get(
-        choice, ["data=blobs"]
-    )
+    data = {
+        "cnn": ["data=digits"],
+        "char_lstm": ["data=markov_text", "data.clients=5", "partition=natural"],
+        "natural": ["data=synthetic", "data.devices=5"],
+    }.get(choice, ["data=blobs"])
     more = ["local.batch_size=0"] if choice == "fedsgd" else []
     build(compose("train", [*data, f"{group}={choice}", *more]).values)

@@ -25,3 +25,20 @@ def test_resume(algorithm, engine, server, federation, play, same, tmp_path):
     for one, other in zip(straight[2:], rest, strict=True):
         assert same(one.state.to_tree(), other.state.to_tree())
         assert one.clients == other.clients
+
+
+TEXT = ("data=markov_text", "data.clients=4", "data.symbols=5", "data.length=6",
+        "partition=natural", "model=char_lstm", "model.hidden=6")  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["tokens", "classes"])
+@pytest.mark.parametrize("algorithm", choices("algorithm"))
+def test_resume_of_token_sequences(algorithm, task, federation, play, same, tmp_path):
+    options = (f"algorithm={algorithm}", *TEXT, f"data.task={task}", *OPTIONS[1:])
+    straight = play(federation(*options))
+    path = save_checkpoint(tmp_path / "checkpoints", straight[1].state.to_tree(), {}, 1)
+    again = federation(*options)
+    rest = play(again, again.state.restored(load_checkpoint(path)[0]))
+    for one, other in zip(straight[2:], rest, strict=True):
+        assert same(one.state.to_tree(), other.state.to_tree())
+        assert one.clients == other.clients

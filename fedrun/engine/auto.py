@@ -1,0 +1,50 @@
+"""The fastest engine for the model, the local optimiser and the device at hand.
+
+| on | model | engine |
+| --- | --- | --- |
+| CPU | linear/ReLU chain, SGD, a compiler or an earlier build | native, compiled |
+| CPU | linear/ReLU chain otherwise | stack, written out |
+| CPU | convolutional chain | native, in PyTorch operations |
+| CPU | another, below 50,000 parameters, that can be lifted | stack, lifted |
+| GPU | whatever can be stacked | stack |
+| any | the rest | eager |
+
+The figures behind it stand in `scripts/README.md`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from fedrun.core.federation import Engine
+from fedrun.core.local import Local
+from fedrun.core.option import ConfigError, Count, Size
+from fedrun.core.task import Examples, Task
+from fedrun.engine._chain_gradient import is_chain
+from fedrun.engine.eager import eager
+from fedrun.engine.native import COMPILED, native
+from fedrun.engine.stack import stack
+
+SMALL = 50_000  # parameters below which vmap's overhead is less than what lockstep saves on a CPU
+
+
+def auto(
+    task: Task, examples: Examples, local: Local, seed: int, *, workers: Count = 1, chunk: Size = 0
+) -> Engine:
+    """Take the fastest engine that can train this model on this machine.
+
+    workers: processes that train clients side by side, one thread each; results do not depend on
+    it.
+    chunk: clients per unit of work; 0 leaves it to the engine.
+    """
+    parameters = list(task.parameters.values())
+    on_gpu = parameters[0].device.type == "cuda"
+    with suppress(ConfigError):  # a model that it does not know
+        made = native(task, examples, local, workers=workers, chunk=chunk)
+        if made.how == COMPILED or not is_chain(task.module):
+            return made
+    small = sum(p.numel() for p in parameters) < SMALL
+    if on_gpu or small or is_chain(task.module):
+        with suppress(ConfigError):  # it draws, or cannot be lifted
+            return stack(task, examples, local, workers=workers, chunk=chunk)
+    return eager(task, examples, local, seed, workers=workers, chunk=chunk)

@@ -1,0 +1,327 @@
+// A convolution (stride 1, zero padding), ReLU and, if wanted, 2x2 max pooling, of one image.
+//
+// - Images have their channels innermost and a border of zeros, so that nothing is special at the
+//   edges. Under an output pixel lie `lines` contiguous runs of `terms` inputs.
+// - Forward, the sums of a row of output pixels times a panel of channels stay in registers.
+// - Backward, only outputs that won their window and are positive have a slope, a quarter of them
+//   at most where there is a pool. They are listed by channel; a channel's gradient then
+//   accumulates in registers over its list.
+#pragma once
+
+#include "parameters.h"
+
+#if defined(__AVX512F__)
+constexpr int PIXELS = 14, RUN = 10;  // sums: 14 pixels x 2 vectors; 10 vectors of a line
+#else
+constexpr int PIXELS = LANES == 8 ? 6 : 4, RUN = 10;
+#endif
+
+// Tables of one kernel for each size from 1 on.
+template <template <int> class Kernel, size_t... I>
+constexpr auto table(std::index_sequence<I...>) {
+  return std::array{&Kernel<int(I) + 1>::run...};
+}
+
+// y[r] = bias + the products of R neighbouring pixels' inputs with a panel of N vectors
+template <int N>
+struct Row {
+  template <int R>
+  struct Kernel {
+    static void run(const float* x, size_t pixel, size_t line, int lines, int terms, const float* w,
+                    const float* bias, float* y, size_t to) {
+      Vector sum[R][N];
+      for (int n = 0; n < N; n++) {
+        sum[0][n] = load(bias + n * LANES);
+        for (int r = 1; r < R; r++) sum[r][n] = sum[0][n];
+      }
+      const size_t pixel3 = 3 * pixel;
+      for (int l = 0; l < lines; l++, x += line) {
+        // three pointers with offsets of 0 to 4 pixels: more addresses than that need registers
+        const float *first = x, *second = x + 5 * pixel, *third = x + 10 * pixel;
+        for (int k = 0; k < terms; k++, w += N * LANES) {
+          Vector weight[N];
+          for (int n = 0; n < N; n++) weight[n] = load(w + n * LANES);
+          for (int r = 0; r < R; r++) {
+            const float* p = (r < 5 ? first : r < 10 ? second : third) + k;
+            const int q = r % 5;
+            Vector input = all(q == 3 ? p[pixel3] : p[q * pixel]);
+            for (int n = 0; n < N; n++) sum[r][n] += input * weight[n];
+          }
+        }
+      }
+      for (int r = 0; r < R; r++)
+        for (int n = 0; n < N; n++) store(y + r * to + n * LANES, sum[r][n]);
+    }
+  };
+};
+
+// g += the inputs at count places, times their slopes, for R vectors of a line
+template <int R>
+struct Gather {
+  static void run(const float* x, const int32_t* at, const float* d, int count, float* g) {
+    Vector sum[R];
+    for (int r = 0; r < R; r++) sum[r] = load(g + r * LANES);
+    for (int t = 0; t < count; t++) {
+      Vector slope = all(d[t]);
+      for (int r = 0; r < R; r++) sum[r] += slope * load(x + at[t] + r * LANES);
+    }
+    for (int r = 0; r < R; r++) store(g + r * LANES, sum[r]);
+  }
+};
+// the inputs' slopes dx at count places += w times the places' slopes
+template <int R>
+struct Scatter {
+  static void run(float* dx, const int32_t* at, const float* d, int count, const float* w) {
+    Vector weight[R];
+    for (int r = 0; r < R; r++) weight[r] = load(w + r * LANES);
+    for (int t = 0; t < count; t++) {
+      float* to = dx + at[t];
+      Vector slope = all(d[t]);
+      for (int r = 0; r < R; r++) store(to + r * LANES, load(to + r * LANES) + slope * weight[r]);
+    }
+  }
+};
+constexpr auto ROW_WIDE = table<Row<WIDE>::Kernel>(std::make_index_sequence<PIXELS>{});
+constexpr auto ROW_ONE = table<Row<1>::Kernel>(std::make_index_sequence<PIXELS>{});
+constexpr auto GATHER = table<Gather>(std::make_index_sequence<RUN>{});
+constexpr auto SCATTER = table<Scatter>(std::make_index_sequence<RUN>{});
+
+static inline void store_part(float* p, Vector v, int count) {
+  if (count >= LANES) store(p, v);
+  else memcpy(p, &v, size_t(count) * 4);
+}
+
+struct Convolution {
+  int channels, height, width, outputs, tall, wide, above, beside;  // kernel and padding
+  bool pooled;
+  bool patches;  // inputs under a pixel are laid out as one run: few channels make short lines
+  int rows, columns;         // of the convolution's result
+  int out_rows, out_columns; // behind the pool
+  int padded, lines, terms, run;  // run: terms rounded up, as weights lie [outputs][lines][run]
+  size_t pixel, line;
+  Parameters own;
+  Floats packed;             // the weights as the forward pass reads them, by panels
+  Floats band, list, image, patch, slopes;
+  std::vector<int32_t> places, counts;
+
+  // numbers: channels, height, width, outputs, kernel (2), padding (2), pooled
+  Convolution(const int32_t* n, const Rule& rule, bool first)
+      : channels(n[0]), height(n[1]), width(n[2]), outputs(n[3]), tall(n[4]), wide(n[5]),
+        above(n[6]), beside(n[7]), pooled(n[8]) {
+    rows = height + 2 * above - tall + 1;
+    columns = width + 2 * beside - wide + 1;
+    out_rows = pooled ? rows / 2 : rows;
+    out_columns = pooled ? columns / 2 : columns;
+    padded = round_up(outputs, LANES);
+    patches = first && wide * channels < LANES;
+    lines = patches ? 1 : tall;
+    terms = (patches ? tall : 1) * wide * channels;
+    run = round_up(terms, LANES);
+    pixel = patches ? run : channels;
+    line = patches ? size_t(columns) * run : size_t(width + 2 * beside) * channels;
+    own.make(weights() + padded, rule, true);
+    packed = floats(size_t(padded) * lines * terms);
+    band = floats(size_t(2) * columns * padded);
+    list = floats(size_t(outputs) * places_out());
+    places.resize(size_t(outputs) * places_out());
+    counts.resize(outputs);
+    image = floats(image_size());
+    if (patches) patch = floats(size_t(rows) * line);
+    else if (!first) slopes = floats(image_size());
+  }
+  size_t weights() const { return size_t(outputs) * lines * run; }
+  size_t image_size() const {
+    return size_t(height + 2 * above) * (width + 2 * beside) * channels;
+  }
+  int places_out() const { return out_rows * out_columns; }
+  size_t result_size() const { return size_t(places_out()) * outputs; }
+  size_t origin() const { return (size_t(above) * (width + 2 * beside) + beside) * channels; }
+  size_t image_line() const { return size_t(width + 2 * beside) * channels; }
+
+  // from PyTorch's [outputs, channels, tall, wide], and back
+  template <class F>
+  void for_weights(F f) const {
+    size_t theirs = 0;
+    for (int o = 0; o < outputs; o++)
+      for (int c = 0; c < channels; c++)
+        for (int i = 0; i < tall * wide; i++) {
+          int term = i * channels + c;
+          f(theirs++, (size_t(o) * lines + term / terms) * run + term % terms);
+        }
+  }
+  void pack(const float* from, float* to) const {
+    for_weights([&](size_t theirs, size_t ours) { to[ours] = from[theirs]; });
+  }
+  void unpack(const float* from, float* to) const {
+    for_weights([&](size_t theirs, size_t ours) { to[theirs] = from[ours]; });
+  }
+
+  // the weights have changed
+  void refresh() {
+    for (int column = 0, many; column < padded; column += many) {
+      many = padded - column >= PANEL ? PANEL : LANES;
+      int real = outputs - column < many ? outputs - column : many;
+      for (int l = 0; l < lines; l++)
+        transpose(&own.w[(size_t(column) * lines + l) * run], size_t(lines) * run,
+                  &packed[(size_t(column) * lines + size_t(l) * many) * terms], many, real, terms);
+    }
+  }
+
+  // an example [channels, height, width] as this layer's input
+  const float* enter(const float* x) {
+    for (int i = 0; i < height; i++) {
+      float* to = &image[origin() + i * image_line()];
+      for (int c = 0; c < channels; c++)
+        for (int j = 0; j < width; j++)
+          to[j * channels + c] = x[(size_t(c) * height + i) * width + j];
+    }
+    if (!patches) return image.get();
+    const int part = wide * channels;
+    for (int i = 0; i < rows; i++)
+      for (int j = 0; j < columns; j++)
+        for (int l = 0; l < tall; l++)  // each copy may write beyond its end, where the next one goes
+          store(&patch[i * line + size_t(j) * run + l * part],
+                load(&image[(i + l) * image_line() + size_t(j) * channels]));
+    return patch.get();
+  }
+
+  // The result, lines of which are `to_line` apart, and where in x each of it comes from.
+  void forward(const float* x, float* y, size_t to_line, int32_t* from) {
+    const int deep = pooled ? 2 : 1, wanted = out_columns * deep;
+    for (int i = 0; i < out_rows; i++) {
+      for (int column = 0, many; column < padded; column += many) {
+        many = padded - column >= PANEL ? PANEL : LANES;
+        auto& kernels = many == PANEL ? ROW_WIDE : ROW_ONE;
+        const float *w = &packed[size_t(column) * lines * terms], *bias = &own.w[weights() + column];
+        for (int r = 0; r < deep; r++)
+          for (int j = 0, count; j < wanted; j += count) {
+            int tiles = (wanted - j + PIXELS - 1) / PIXELS;
+            count = (wanted - j + tiles - 1) / tiles;
+            kernels[count - 1](x + (i * deep + r) * line + j * pixel, pixel, line, lines, terms, w,
+                               bias, &band[(size_t(r) * columns + j) * padded + column], padded);
+          }
+      }
+      if (pooled) finish<2>(i, y + i * to_line, from + size_t(i) * out_columns * outputs);
+      else finish<1>(i, y + i * to_line, from + size_t(i) * out_columns * outputs);
+    }
+  }
+  // ReLU and pooling of the rows just computed. As in PyTorch the first maximum of a window wins,
+  // and NaN wins against numbers.
+  template <int SIDE>
+  void finish(int i, float* y, int32_t* from) const {
+    for (int j = 0; j < out_columns; j++)
+      for (int c = 0; c < outputs; c += LANES) {
+        const float* z = &band[size_t(j) * SIDE * padded + c];
+        const int corner = int(i * SIDE * line + j * SIDE * pixel);
+        Vector best = load(z);
+        Bits where = Bits{} + corner;
+        for (int q = 1; q < SIDE * SIDE; q++) {
+          Vector other = load(z + (size_t(q / SIDE) * columns + q % SIDE) * padded);
+          Bits wins = (other > best) | (other != other);
+          best = wins ? other : best;
+          where = wins ? Bits{} + (corner + int(q / SIDE * line + q % SIDE * pixel)) : where;
+        }
+        store_part(y + size_t(j) * outputs + c, best <= 0.0f ? Vector{} : best, outputs - c);
+        memcpy(from + size_t(j) * outputs + c, &where, sizeof where);
+      }
+  }
+
+  // Adds to the gradient what the slopes d of the result say; with `wanted` it leaves the slopes of
+  // the inputs in `slopes`.
+  void backward(const float* x, const float* d, const int32_t* from, bool wanted) {
+    const int total = places_out();
+    for (int& count : counts) count = 0;
+    float* bias = &own.gradient[weights()];
+    for (int p = 0; p < total; p++, d += outputs, from += outputs) {
+      for (int o = 0; o < outputs; o += LANES) store(bias + o, load(bias + o) + load(d + o));
+      for (int o = 0; o < outputs; o++) {
+        int count = counts[o];
+        list[size_t(o) * total + count] = d[o];
+        places[size_t(o) * total + count] = from[o];
+        counts[o] = count + (d[o] != 0);
+      }
+    }
+    if (wanted) memset(slopes.get(), 0, image_size() * 4);
+    for (int o = 0; o < outputs; o++)
+      for (int l = 0; l < lines; l++)
+        for (int k = 0; k < run; k += RUN * LANES) {
+          const int vectors = run - k < RUN * LANES ? (run - k) / LANES : RUN;
+          const size_t at = (size_t(o) * lines + l) * run + k, shift = l * line + k;
+          const int32_t* place = &places[size_t(o) * total];
+          const float* slope = &list[size_t(o) * total];
+          GATHER[vectors - 1](x + shift, place, slope, counts[o], &own.gradient[at]);
+          if (wanted)
+            SCATTER[vectors - 1](&slopes[shift], place, slope, counts[o], &own.w[at]);
+        }
+  }
+  void clear_gradient() { memset(own.gradient.get(), 0, own.size * 4); }
+  // lines are read in whole vectors: what stands beyond their ends is no gradient
+  void clear_margins() {
+    for (size_t l = 0; l < size_t(outputs) * lines; l++)
+      for (int k = terms; k < run; k++) own.gradient[l * run + k] = 0;
+    for (int o = outputs; o < padded; o++) own.gradient[weights() + o] = 0;
+  }
+  // slopes of the inputs, 0 where the input is, without the border: [height][width][channels]
+  void leave(const float* x, float* d) const {
+    const int count = width * channels;
+    for (int i = 0; i < height; i++, d += count) {
+      const size_t at = origin() + i * image_line();
+      for (int j = 0; j < count; j += LANES)
+        store(d + j, load(x + at + j) > 0.0f ? load(&slopes[at + j]) : Vector{});
+    }
+  }
+};
+
+// Convolutions one after the other, and what a batch leaves in them for the way back.
+struct Convolutions {
+  std::vector<Convolution> layers;
+  std::vector<Floats> inputs;  // of each but the first, whose inputs are laid out again
+  std::vector<std::vector<int32_t>> from;
+  Floats result, slopes;       // of one image, behind the last one
+  size_t input_width = 0;
+
+  void make(int count, const int32_t* numbers, const Rule& rule, int batch) {
+    for (int l = 0; l < count; l++) {
+      Convolution& q = layers.emplace_back(numbers + 9 * l, rule, l == 0);
+      inputs.push_back(floats(l ? batch * q.image_size() : 0));
+      from.emplace_back(batch * q.result_size() + LANES);
+    }
+    size_t widest = 0;
+    for (Convolution& q : layers) widest = q.result_size() > widest ? q.result_size() : widest;
+    result = floats(widest);
+    slopes = floats(widest);
+    if (count) input_width = size_t(layers[0].channels) * layers[0].height * layers[0].width;
+  }
+  float* input(int l, int row) const { return &inputs[l][row * layers[l].image_size()]; }
+  int32_t* winners(int l, int row) { return &from[l][row * layers[l].result_size()]; }
+
+  // The result [height][width][channels] of an example, which is row `row` of the batch.
+  const float* forward(int row, const float* example) {
+    const float* x = layers[0].enter(example);
+    const int last = int(layers.size()) - 1;
+    for (int l = 0; l < last; l++) {
+      const Convolution& next = layers[l + 1];
+      float* y = input(l + 1, row);
+      layers[l].forward(x, y + next.origin(), next.image_line(), winners(l, row));
+      x = y;
+    }
+    const Convolution& q = layers[last];
+    layers[last].forward(x, result.get(), size_t(q.out_columns) * q.outputs, winners(last, row));
+    return result.get();
+  }
+  // Adds to the gradients what this row's slopes of the result, in `slopes`, say.
+  void backward(int row, const float* example) {
+    for (int l = int(layers.size()) - 1; l >= 0; l--) {
+      Convolution& q = layers[l];
+      const float* x = l ? input(l, row) : q.enter(example);
+      q.backward(x, slopes.get(), winners(l, row), l > 0);
+      if (l) q.leave(x, slopes.get());
+    }
+  }
+  void update(const Rule& rule, float factor) {
+    for (Convolution& q : layers) {
+      q.own.step(rule, factor, 0, q.own.gradient.get(), q.own.size);
+      q.refresh();
+    }
+  }
+};

@@ -1,0 +1,65 @@
+// A layer's weights and how a step of training changes them.
+#pragma once
+
+#include "vector.h"
+
+// The local objective's gradient is g = F' + pull * w + tilt, then cut to `clip` (0: not), and the
+// step v <- momentum v + g + decay w; w <- w - lr v.
+struct Rule {
+  float lr, momentum, decay, pull, clip;
+  bool tilted;
+  // Momentum or clipping: gradients are made before they are applied. Otherwise slopes are scaled
+  // by -lr from the start, the tilt too, and a step is w <- shrink w + tilt + g.
+  bool general() const { return momentum != 0 || clip != 0; }
+  float shrink() const { return 1 - lr * (pull + decay); }
+};
+
+struct Parameters {
+  size_t size = 0;  // a multiple of LANES: packed weights, then the bias
+  Floats w, tilt, velocity, gradient;
+
+  void make(size_t count, const Rule& rule, bool keep_gradient) {
+    size = count;
+    w = floats(size);
+    if (rule.tilted) tilt = floats(size);
+    if (rule.momentum != 0) velocity = floats(size);
+    if (keep_gradient) gradient = floats(size);
+  }
+  // count weights from `at` on, by the gradients g of the loss; clipping leaves `factor` of them
+  void step(const Rule& rule, float factor, size_t at, const float* g, size_t count) {
+    float* weights = w.get() + at;
+    const float* tilts = rule.tilted ? tilt.get() + at : nullptr;
+    float* velocities = rule.momentum != 0 ? velocity.get() + at : nullptr;
+    if (!rule.general()) {
+      const float shrink = rule.shrink();
+      for (size_t i = 0; i < count; i += LANES) {
+        Vector weight = load(weights + i) * shrink;
+        if (tilts) weight += load(tilts + i);
+        store(weights + i, weight + load(g + i));
+      }
+      return;
+    }
+    for (size_t i = 0; i < count; i += LANES) {
+      Vector weight = load(weights + i), total = load(g + i) + rule.pull * weight;
+      if (tilts) total += load(tilts + i);
+      total = factor * total + rule.decay * weight;
+      if (velocities) {
+        total += rule.momentum * load(velocities + i);
+        store(velocities + i, total);
+      }
+      store(weights + i, weight - rule.lr * total);
+    }
+  }
+  // the sum of the squares of the objective's gradient
+  double squares(const Rule& rule) const {
+    double squares = 0;
+    Vector sum = {};
+    for (size_t i = 0; i < size; i += LANES) {
+      Vector total = load(&gradient[i]) + rule.pull * load(&w[i]);
+      if (tilt) total += load(&tilt[i]);
+      sum += total * total;
+    }
+    for (int i = 0; i < LANES; i++) squares += sum[i];
+    return squares;
+  }
+};
