@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from fedrun.core.tree import Tree
@@ -20,17 +21,20 @@ class Trained:
     """What local training gives back.
 
     params: Tree_C of the local models; steps: int64 [C] of real steps, short batches included;
-    displacement: float64 [C], see `Local.displacement` (NaN where it has none);
-    loss, correct, seen: float64 [C], sums over every example of every step, measured before the
-    step.
+    sums: float64 [C, 3], of loss, right answers and examples over all of every step, measured
+    before the step; weigh: `Local.displacement` at this round's learning rate.
     """
 
     params: Tree
     steps: Tensor
-    displacement: Tensor
-    loss: Tensor
-    correct: Tensor
-    seen: Tensor
+    sums: Tensor
+    weigh: Callable[[Tensor], Tensor] | None
+
+    @property
+    def displacement(self) -> Tensor:
+        """float64 [C], see `Local.displacement`; NaN where it has none."""
+        steps = self.steps.double()
+        return self.weigh(steps) if self.weigh else torch.full_like(steps, float("nan"))
 
 
 class Solve(Protocol):

@@ -110,6 +110,8 @@ class Bank:
 
     def take(self, clients: Sequence[int]) -> Tree:
         """Tree_C of these clients' states."""
+        if not self.fresh:
+            return Tree()
         return self.store.stacked(self.fresh, [self.rows.get(client) for client in clients])
 
     def put(self, clients: Sequence[int], state_C: Tree) -> Bank:

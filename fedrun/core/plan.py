@@ -128,20 +128,33 @@ def chunk_plan(held: Ragged, work: Work, seed: int, round: int, clients: Array) 
 def _permutations(keys: Array, size: Array, passes: Array) -> Array:
     """int64, as long as `keys`: for each pass the order that sorts its keys; works in place.
 
-    The lowest bits of a key give way to its place, so that sorting the keys themselves will do.
+    A key gives its lowest bits to its place and its highest to the number of the pass, so that
+    sorting numbers is all there is to do, and all passes are sorted in one go. What is left of a
+    key depends on the client's own size alone, and so does the order.
     """
     length = np.repeat(size, passes)
-    place = np.arange(len(keys)) - np.repeat(np.cumsum(length) - length, length)
-    bits = np.repeat(np.ceil(np.log2(size + 1)).astype(np.uint64), size * passes)
-    keys >>= bits
+    number = np.repeat(np.arange(len(length)), length)
+    place = np.arange(len(keys)) - (np.cumsum(length) - length)[number]
+    bits = np.ceil(np.log2(size + 1)).astype(np.uint64)
+    bits = np.repeat(bits, size * passes)
+    keys <<= PASS_BITS
+    keys >>= PASS_BITS + bits
     keys <<= bits
     keys |= place.view(np.uint64)
-    at = 0
-    for n, times in zip(size.tolist(), passes.tolist(), strict=True):
-        keys[at : at + n * times].reshape(times, n).sort()
-        at += n * times
+    if len(length) <= 1 << int(PASS_BITS) and len(keys) <= TOGETHER:
+        keys |= number.view(np.uint64) << (np.uint64(64) - PASS_BITS)
+        keys.sort()
+    else:
+        at = 0
+        for n, times in zip(size.tolist(), passes.tolist(), strict=True):
+            keys[at : at + n * times].reshape(times, n).sort()
+            at += n * times
     keys &= (np.uint64(1) << bits) - np.uint64(1)
     return keys.view(np.int64)
+
+
+PASS_BITS = np.uint64(12)
+TOGETHER = 8192  # keys; longer arrays are sorted faster pass by pass
 
 
 def even_chunks(cohort: Array, size: int) -> list[Array]:

@@ -1,7 +1,7 @@
 """C++ that is built on the machine it runs on, once, and kept in the user's cache.
 
 Nothing here may ever cost a user a run: without a compiler, or where a build fails or computes
-nonsense, `Unavailable` says why, and the engine takes another way.
+nonsense, `UnavailableError` says why, and the engine takes another way.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ FLAGS = (
 )  # fmt: skip
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Why there is no compiled library here."""
 
 
 def library(source: Path, verify: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL:
     """The shared library built from this file, which may include what lies beside it.
 
-    verify: raises `Unavailable` when the library computes anything but what it should; asked once
+    verify: raises `UnavailableError` when the library computes anything but what it should; asked once
     for each build, before it is kept.
     """
     parts = [path.read_bytes() for path in sorted(source.parent.iterdir()) if path.is_file()]
@@ -55,15 +55,15 @@ def build(source: Path, target: Path) -> None:
     named = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
     compiler = next(filter(None, map(shutil.which, named)), None)
     if compiler is None:
-        raise Unavailable(f"no C++ compiler ({', '.join(named)}) is installed")
+        raise UnavailableError(f"no C++ compiler ({', '.join(named)}) is installed")
     command = [compiler, *FLAGS, str(source), "-o", str(target)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"{compiler} could not be run: {error}") from error
+        raise UnavailableError(f"{compiler} could not be run: {error}") from error
     if done.returncode:
         first = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
-        raise Unavailable(f"{compiler} could not build it: {first.strip()}")
+        raise UnavailableError(f"{compiler} could not build it: {first.strip()}")
 
 
 def keep(built: Path, kept: Path) -> None:
@@ -80,7 +80,8 @@ def keep(built: Path, kept: Path) -> None:
 def cache_folder() -> Path:
     """Where builds are kept: $XDG_CACHE_HOME/fedrun, by default ~/.cache/fedrun."""
     home = os.environ.get("XDG_CACHE_HOME")
-    return Path(home if home else os.path.expanduser("~/.cache")) / "fedrun"
+    # Path.expanduser raises where there is no home.
+    return Path(home or os.path.expanduser("~/.cache")) / "fedrun"  # noqa: PTH111
 
 
 @cache

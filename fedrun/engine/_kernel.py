@@ -18,14 +18,14 @@ from fedrun.core.dataset import Array
 from fedrun.core.local import SGD, Tensors
 from fedrun.core.plan import ChunkPlan
 from fedrun.core.task import Examples, Task
-from fedrun.engine._compiler import Unavailable, library
+from fedrun.engine._compiler import UnavailableError, library
 from fedrun.engine._objective import Terms
 from fedrun.engine._shapes import KINDS, Convolution, Shapes
 
 SOURCE = Path(__file__).with_name("kernel") / "network.cpp"
 Kernel = Callable[[Tensors, ChunkPlan, Examples, SGD, float | None, Terms, float], Array]
-"""(params, plan, examples, sgd, clip_norm, terms, lr) -> float64 [C, 3]: sums of loss, right answers
-and examples. The parameters [C, ...] are replaced by the trained ones."""
+"""(params, plan, examples, sgd, clip_norm, terms, lr) -> float64 [C, 3]: sums of loss, right
+answers and examples. The parameters [C, ...] are replaced by the trained ones."""
 
 
 class Stacked(ctypes.Structure):
@@ -36,7 +36,7 @@ class Stacked(ctypes.Structure):
 
 def network_kernel(task: Task, shapes: Shapes) -> Kernel | None:
     """The compiled training of this model, None where it is not made of float32 on the CPU;
-    `Unavailable` without a compiled kernel."""
+    `UnavailableError` without a compiled kernel."""
     if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in task.parameters.values()):
         return None
     return kernel(library(SOURCE, verify), shapes, KINDS.index(task.spec.kind))
@@ -127,7 +127,7 @@ def try_step(loaded: ctypes.CDLL, shapes: Shapes) -> None:
     run(found, plan, Examples(x, y), SGD(0.0, 0.0), None, Terms(None, None, 0.0), 1.0)
     for p, g, trained in zip(params, grads, found, strict=True):
         if not torch.allclose(trained[0], p - g, rtol=1e-4, atol=1e-5):
-            raise Unavailable("the compiled kernel computes something else than PyTorch")
+            raise UnavailableError("the compiled kernel computes something else than PyTorch")
 
 
 def outputs_of(shapes: Shapes, params: Tensors, x: Tensor) -> Tensor:

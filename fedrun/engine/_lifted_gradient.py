@@ -59,7 +59,7 @@ def try_out(task: Task, model: Model) -> None:
     params = list(task.parameters.values())
     trial = Examples.trial(task.spec, 2, params[0])
     stacked = [p.detach().expand(2, *p.shape) for p in params]
-    nowhere = Listed(stacked, Terms(None, None, 0.0), None, None, params[0])
+    nowhere = Listed.of(stacked, Terms(None, None, 0.0), None, None, 1.0)
     try:
         # An operation without a batched form (nn.LSTM's) is run for one client after the other:
         # right, but slower than engine=eager, with this warning at every step.

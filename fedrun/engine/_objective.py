@@ -50,13 +50,6 @@ def clipped(grads: Tensors, clip_norm: float) -> Tensors:
     return list(torch._foreach_mul(grads, (clip_norm / norm).clamp(max=1.0)))
 
 
-def clipped_each(grads: Tensors, clip_norm: float) -> Tensors:
-    """The gradients of a stack [C, ...], each client's at most this long."""
-    norm = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in grads]).norm(dim=0)
-    factor = (clip_norm / norm).clamp(max=1.0)
-    return [g * factor.view(-1, *[1] * (g.ndim - 1)) for g in grads]
-
-
 def as_terms(names: list[str], drift: Tree | None, anchor: Tree | None, mu: float) -> Terms:
     """From trees whose leaves are named as the parameters are."""
     return Terms(

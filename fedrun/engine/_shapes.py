@@ -18,7 +18,7 @@ POOL = {"kernel_size": [2, 2], "stride": [2, 2], "padding": [0, 0], "dilation": 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution with ReLU behind it and, if `pooled`, 2x2 max pooling; of the kernel's own order."""
+    """A convolution, ReLU and, if `pooled`, 2x2 max pooling, in the order the kernel reads them."""
 
     channels: int
     height: int
@@ -63,35 +63,36 @@ class Shapes:
 def shapes(task: Task) -> Shapes | None:
     """The network's sizes; None for one that the kernel does not know."""
     module, spec = task.module, task.spec
-    if spec.kind not in KINDS:
-        return None
-    if is_chain(module):
-        linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
-        return Shapes([], [linear[0].in_features, *(layer.out_features for layer in linear)])
-    if type(module) is not nn.Sequential or not plain(module) or spec.vocabulary is not None:
+    if spec.kind not in KINDS or type(module) is not nn.Sequential:
         return None
     layers = list(module)
-    if len(spec.input_shape) != 3 or not fits(layers, spec.input_shape):
+    if is_chain(module):
+        linear = layers[isinstance(layers[0], nn.Flatten) :]
+        return Shapes([], [linear[0].in_features, *(one.out_features for one in linear[0::2])])
+    images = len(spec.input_shape) == 3 and spec.vocabulary is None
+    if not images or not plain(module) or not fits(layers, spec.input_shape):
         return None
-    convolutions, shape = [], spec.input_shape
+    return images_first(layers, spec.input_shape)
+
+
+def images_first(layers: list[nn.Module], shape: tuple[int, ...]) -> Shapes | None:
+    """The sizes of convolutions and the linear layers behind them; takes them from the list."""
+    convolutions = []
     while layers and isinstance(layers[0], nn.Conv2d):
         block = convolution(layers, shape)
-        if block is None or min(block.places) < 1 or min(block.result) < 1:
+        if block is None or min(*block.places, *block.result) < 1:
             return None
         convolutions.append(block)
         shape = block.result
-    sizes = [prod(shape)]
-    if not layers or not isinstance(layers.pop(0), nn.Flatten):
+    kinds = [type(layer) for layer in layers]
+    if len(kinds) % 2 or kinds != [nn.Flatten, *[nn.Linear, nn.ReLU] * len(kinds)][: len(kinds)]:
         return None
-    for place, layer in enumerate(layers):
-        if place % 2:
-            if not isinstance(layer, nn.ReLU):
-                return None
-        elif not isinstance(layer, nn.Linear) or layer.bias is None or layer.in_features != sizes[-1]:
-            return None
-        else:
-            sizes.append(layer.out_features)
-    return Shapes(convolutions, sizes) if len(layers) % 2 else None
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    sizes = [prod(shape), *(layer.out_features for layer in linear)]
+    if not linear or any(layer.bias is None for layer in linear):
+        return None
+    fitting = [layer.in_features for layer in linear] == sizes[:-1]
+    return Shapes(convolutions, sizes) if fitting else None
 
 
 def convolution(layers: list[nn.Module], shape: tuple[int, ...]) -> Convolution | None:

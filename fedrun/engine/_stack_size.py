@@ -22,9 +22,13 @@ WHOLE_SET = 256  # examples that are reckoned with where a batch is the whole lo
 
 def stack_size(task: Task, local: Local, cohort: int) -> int:
     """Clients per chunk."""
-    if next(iter(task.parameters.values())).device.type != "cuda":
+    if not on_gpu(task):
         return min(64, -(-cohort // 4))
     return max(1, min(cohort, MOST, ROOM // client_bytes(task, local)))
+
+
+def on_gpu(task: Task) -> bool:
+    return next(iter(task.parameters.values())).device.type == "cuda"
 
 
 def client_bytes(task: Task, local: Local) -> int:

@@ -15,14 +15,14 @@ Numbers that change from round to round are tensors: a CUDA graph reads them ane
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from fedrun.core.local import SGD, Local, Tensors
-from fedrun.engine._objective import Terms, clipped_each
+from fedrun.engine._objective import Terms
 
 # Into a smaller matrix, or of more terms, BLAS may add the terms of a product one by one or in
 # parts, and would round each of them as coarsely as a weight is.
@@ -59,7 +59,7 @@ def update_for(params: Tensors, local: Local, terms: Terms, lr: float) -> Update
     if local.sgd is not None and local.clip_norm is None:
         return Folded.of(params, local.sgd, terms, lr)
     sgd = local.sgd and Folded.of(params, local.sgd, Terms(None, None, 0.0), lr)
-    return Listed(params, terms, local.clip_norm, sgd or None, number(params[0], -lr))
+    return Listed.of(params, terms, local.clip_norm, sgd or None, lr)
 
 
 def rate(local: Local, lr: float) -> float:
@@ -140,14 +140,22 @@ class Folded:
 
 @dataclass(frozen=True)
 class Listed:
-    """sgd: how the step is taken; None leaves it to `Local.step`, outside any graph."""
+    """sgd: how the step is taken; None leaves it to `Local.step`, outside any graph. grads: tensors
+    of our own, which may be changed in place, and cost more to allocate than to fill."""
 
     params: Tensors
     terms: Terms
     clip_norm: float | None
     sgd: Folded | None
     rate: Tensor
-    gradients: dict[int, Tensor] = field(default_factory=dict)
+    grads: Tensors
+
+    @classmethod
+    def of(
+        cls, params: Tensors, terms: Terms, clip_norm: float | None, sgd: Folded | None, lr: float
+    ) -> Listed:
+        grads = [torch.zeros(p.shape, dtype=p.dtype, device=p.device) for p in params]
+        return cls(params, terms, clip_norm, sgd, number(params[0], -lr), grads)
 
     def load(self, terms: Terms, lr: float) -> None:
         if self.sgd is not None:
@@ -159,30 +167,43 @@ class Listed:
 
     def first(self, count: int) -> Listed:
         sgd = self.sgd and self.sgd.first(count)
-        params, terms = [p[:count] for p in self.params], self.terms.first(count)
-        return replace(self, params=params, terms=terms, sgd=sgd, gradients={})
+        params, grads = ([leaf[:count] for leaf in own] for own in (self.params, self.grads))
+        return replace(self, params=params, grads=grads, terms=self.terms.first(count), sgd=sgd)
 
     def begin(self) -> None:
         if self.sgd is not None:
             self.sgd.begin()
 
     def product(self, at: int, left: Tensor, right: Tensor) -> None:
-        self.gradients[at] = torch.bmm(left, right).view_as(self.params[at])
+        if self.grads[at].ndim == 3:
+            torch.bmm(left, right, out=self.grads[at])
+        else:
+            self.put(at, torch.bmm(left, right).view_as(self.grads[at]))
 
     def put(self, at: int, gradient: Tensor) -> None:
-        self.gradients[at] = gradient
+        self.grads[at].copy_(gradient)
 
     def finish(self) -> Tensors | None:
-        grads = [self.gradients.pop(at) for at in range(len(self.params))]
-        grads = self.terms.gradient(grads, self.params)
+        grads = self.terms.gradient(self.grads, self.params)
+        factor = None if self.sgd is None else self.rate
         if self.clip_norm is not None:
-            grads = clipped_each(grads, self.clip_norm)
+            shortened = clip_factor(grads, self.clip_norm)
+            factor = shortened if factor is None else shortened * factor
+        if factor is not None:
+            for g in grads:
+                g.mul_(factor.view(-1, *[1] * (g.ndim - 1)))
         if self.sgd is None:
             return grads
-        for at, scaled in enumerate(torch._foreach_mul(grads, self.rate)):
-            self.sgd.put(at, scaled)
+        for at, g in enumerate(grads):
+            self.sgd.put(at, g)
         self.sgd.finish()
         return None
+
+
+def clip_factor(grads: Tensors, clip_norm: float) -> Tensor:
+    """[k]: what makes each client's gradient at most this long."""
+    norm = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in grads]).norm(dim=0)
+    return (clip_norm / norm).clamp(max=1.0)
 
 
 def constant(terms: Terms, factor: float) -> Tensors | None:

@@ -2,9 +2,9 @@
 
 | on | model | engine |
 | --- | --- | --- |
-| CPU | linear/ReLU chain, SGD, a compiler or an earlier build | native, compiled |
+| CPU | linear/ReLU chain, with usual convolutions or not; SGD, a compiler | native, compiled |
 | CPU | linear/ReLU chain otherwise | stack, written out |
-| CPU | convolutional chain | native, in PyTorch operations |
+| CPU | other convolutional chain | native, in PyTorch operations |
 | CPU | another, below 50,000 parameters, that can be lifted | stack, lifted |
 | GPU | whatever can be stacked | stack |
 | any | the rest | eager |

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from threading import Lock
 
 import torch
@@ -121,13 +122,5 @@ def trained(
     local: Local, lr: float, params_C: Tree, plan: ChunkPlan, sums: torch.Tensor
 ) -> Trained:
     """What every engine gives back; sums float64 [C, 3] of loss, right answers and examples."""
-    steps = torch.from_numpy(plan.steps)
-    many = steps.double()
-    return Trained(
-        params=params_C,
-        steps=steps,
-        displacement=local.displacement(many, lr) if local.displacement else many * float("nan"),
-        loss=sums[:, 0],
-        correct=sums[:, 1],
-        seen=sums[:, 2],
-    )
+    weigh = local.displacement and partial(local.displacement, lr=lr)
+    return Trained(params_C, torch.from_numpy(plan.steps), sums, weigh)

@@ -1,10 +1,10 @@
 """One client at a time, forward and backward written out: no autograd, no Python inside a step
 where a compiler is at hand.
 
-Under SGD, chains of linear layers and ReLU, and the usual convolutions in front of them (`_shapes`),
-are trained by a kernel in C++ that is compiled for this machine at first use (`_kernel`,
-`_compiler`). Other networks and optimisers, and machines without a compiler, take the same passes
-in PyTorch's operations (`_network`).
+Under SGD, chains of linear layers and ReLU, with the usual convolutions in front of them or not
+(`_shapes`), are trained by a kernel in C++ that is compiled for this machine at first use
+(`_kernel`, `_compiler`). Other networks and optimisers, and machines without a compiler, take the
+same passes in PyTorch's operations (`_network`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from fedrun.core.option import ConfigError, Count, Size
 from fedrun.core.plan import ChunkPlan
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree, row
-from fedrun.engine._compiler import Unavailable
+from fedrun.engine._compiler import UnavailableError
 from fedrun.engine._kernel import Kernel, network_kernel
 from fedrun.engine._network import Pass, written_network
 from fedrun.engine._objective import as_terms
 from fedrun.engine._shapes import shapes
 from fedrun.engine._workers import open_workers
 from fedrun.engine.eager import trained
-
 
 COMPILED = "compiled kernel"
 
@@ -46,7 +45,7 @@ def native(
     elif known:
         try:
             kernel = network_kernel(task, known)
-        except Unavailable as reason:
+        except UnavailableError as reason:
             why = str(reason)
     if known and kernel:
         products = known.products

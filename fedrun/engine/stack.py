@@ -26,7 +26,7 @@ from fedrun.engine._gathered import gathered
 from fedrun.engine._lifted_gradient import lifted_gradient
 from fedrun.engine._objective import Terms, as_terms
 from fedrun.engine._replay import Captured
-from fedrun.engine._stack_size import stack_size
+from fedrun.engine._stack_size import on_gpu, stack_size
 from fedrun.engine._stacked_network import stacked_network
 from fedrun.engine._workers import open_workers
 from fedrun.engine.eager import trained
@@ -47,7 +47,7 @@ def stack(
             "trains (dropout?); take engine=eager"
         )
     names = list(task.parameters)
-    on_gpu = next(iter(task.parameters.values())).device.type == "cuda"
+    replays = on_gpu(task)
     written = stacked_network(task)
     model = written or lifted_gradient(task)
     pool = Pool(
@@ -58,7 +58,7 @@ def stack(
     )
 
     def train(plan: ChunkPlan, start: Tensors, terms: Terms, lr: float):  # type: ignore[no-untyped-def]
-        if not on_gpu:
+        if not replays:
             return gathered(task, examples, local, model, plan, start, terms, lr)
         # float32 is meant where it is said, and the same bits every time
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
@@ -79,7 +79,7 @@ def stack(
     how = "lockstep, " + ("written out" if written else "lifted by vmap")
     return Engine(
         name="stack",
-        how=how + (", in CUDA graphs" if on_gpu else ""),
+        how=how + (", in CUDA graphs" if replays else ""),
         solver=solver,
         chunk_size=lambda cohort, steps: chunk or stack_size(task, local, cohort),
         open=lambda work: open_workers(work, workers),

@@ -198,5 +198,6 @@ def resolve_device(device: str, workers: int) -> torch.device:
         raise ConfigError(
             f"engine.workers={workers} are processes on CPU cores; device=cuda takes 1"
         )
+    torch.backends.cudnn.allow_tf32 = False  # float32 is float32
     usable = torch.cuda.is_available() and workers == 1
     return torch.device("cuda" if device != "cpu" and usable else "cpu")

@@ -5,6 +5,7 @@ round appends one line to `metrics.jsonl`, its rows to `clients.jsonl` and a rec
 `audit.jsonl`. A checkpoint first flushes those three to the disk and then notes their lengths and
 hashes: resuming makes sure of the hashes and cuts the files back to exactly there. Of the metrics
 the last line is noted itself: what was scored only because a run ended is left out when it goes on.
+What clients keep between rounds lies beside the checkpoints (`bank_file`).
 """
 
 from __future__ import annotations

@@ -68,21 +68,27 @@ def json_lines(rows: Rows) -> bytes:
     """One line for each row, as `json_line` would write it, made column by column."""
     if any(None in column for column in rows.columns.values()):
         return b"".join(map(json_line, rows))
-    texts = {name: _texts(column) for name, column in rows.columns.items()}
-    same = {name: text[0] for name, text in texts.items() if text.count(text[0]) == len(text)}
-    fields = [f"{json.dumps(name)}: {same.get(name, '%s')}" for name in texts]
+    fields, varying = [], []
+    for name, column in rows.columns.items():
+        first = column[0]
+        if not isinstance(first, float) and column.count(first) == len(column):
+            fields.append(f"{json.dumps(name)}: {json.dumps(first)}".replace("%", "%%"))
+        else:
+            fields.append(f"{json.dumps(name)}: ".replace("%", "%%") + "%s")
+            varying.append(_texts(column))
     line = "{" + ", ".join(fields) + "}\n"
-    varying = [text for name, text in texts.items() if name not in same]
     if not varying:
-        return (line * len(rows)).encode()
-    return "".join(line % values for values in zip(*varying, strict=True)).encode()
+        return (line % () * len(rows)).encode()
+    return "".join([line % values for values in zip(*varying, strict=True)]).encode()
 
 
 def _texts(column: Column) -> list[str]:
-    """The JSON of each value of a column of numbers, or of one of strings."""
+    """The JSON of each value of a column, whose values are of one type."""
     if isinstance(column[0], str):
         known = {value: json.dumps(value) for value in set(column)}
         return [known[value] for value in column]
+    if type(column[0]) is int:
+        return list(map(str, column))
     return json.dumps(column, allow_nan=False)[1:-1].split(", ")
 
 

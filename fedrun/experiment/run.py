@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol
 
 from fedrun.core.federation import State
@@ -20,6 +21,7 @@ from fedrun.experiment.loop import Event, check_stop, rounds, stop_reason
 from fedrun.experiment.manifest import engine_facts, first_manifest, hashes, now
 from fedrun.experiment.place import run_path
 from fedrun.experiment.saved import whole_model
+from fedrun.experiment.settings import Settings
 from fedrun.experiment.summary import summarise
 
 # `data.root` and `data.path` say where the bytes lie; that they are the same bytes is checked.
@@ -27,6 +29,9 @@ MAY_CHANGE = (
     "rounds", "engine.workers", "evaluate.", "checkpoint.", "stop.", "data.root",
     "data.path",
 )  # fmt: skip
+
+
+SECONDS = 5.0  # between checkpoints, where no number of rounds is asked for
 
 
 class Observer(Protocol):
@@ -144,7 +149,7 @@ def _go(
     observer: Observer,
     interrupts: Interrupts,
 ) -> None:
-    settings = experiment.settings
+    settings, saved = experiment.settings, perf_counter()
     try:
         with open_crew(experiment) as crew:
             observer.started(run.path, experiment, history)
@@ -153,9 +158,9 @@ def _go(
                     run.append(event)
                     state = event.state
                     history.append(event.metrics)
-                    every = settings.checkpoint.every
-                    if every and state.round % every == 0:
+                    if is_worth_saving(settings, state.round, perf_counter() - saved):
                         run.checkpoint(state, settings.checkpoint.keep)
+                        saved = perf_counter()
                 observer.round(event)
         with interrupts.held(final=True):
             figures = evaluate(experiment, state) if not history else {}
@@ -178,6 +183,12 @@ def _go(
     except Exception as error:
         run.update(status="failed", error=f"{type(error).__name__}: {error}", ended=now())
         raise
+
+
+def is_worth_saving(settings: Settings, round: int, seconds: float) -> bool:
+    """Whether a checkpoint is due after this round, so many seconds after the last one."""
+    every = settings.checkpoint.every
+    return seconds >= SECONDS if every is None else bool(every and round % every == 0)
 
 
 def refuse_other_engine(path: Path, manifest: Mapping[str, Any], experiment: Experiment) -> None:

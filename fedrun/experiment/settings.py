@@ -53,11 +53,11 @@ class Evaluate:
 class Checkpoint:
     """What a killed run can go on from.
 
-    every: rounds between two checkpoints (0: only at the end)
+    every: rounds between two checkpoints (0: only at the end; null: when 5 seconds have passed)
     keep: how many of the newest are kept
     """
 
-    every: Size
+    every: Size | None
     keep: Count
 
 

@@ -5,6 +5,7 @@ McMahan et al. 2017, algorithm 1; the communication pattern of every method with
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,11 +15,12 @@ import torch
 
 from fedrun.core import chain
 from fedrun.core.algorithm import Clients, Round
+from fedrun.core.bank import Part
 from fedrun.core.dataset import Array
 from fedrun.core.federation import Done, Federation, Finish, Job, Map, Protocol, State
 from fedrun.core.plan import chunk_plan, even_chunks
 from fedrun.core.record import Column, Record, Rows
-from fedrun.core.tree import Tree, expand, num_bytes, row, squared_norm
+from fedrun.core.tree import Tree, expand, num_bytes, squared_norm
 
 
 def synchronous(federation: Federation) -> Protocol:
@@ -33,8 +35,9 @@ def synchronous(federation: Federation) -> Protocol:
         reply = algorithm.client_update(
             Clients(examples, job.state, solve), expand(message, len(clients))
         )
-        squares, rest = (squared_norm(part) for part in model_and_rest(reply.update))
-        ok = (squares + rest).isfinite().cpu()
+        model, rest = model_and_rest(reply.update)
+        squares = squared_norm(model)
+        ok = (squares + squared_norm(rest) if rest else squares).isfinite().cpu()
         sent = chain.encode(
             federation.chain, chain.drop(chain.Packets(reply.update, reply.weight), ok)
         )
@@ -42,9 +45,7 @@ def synchronous(federation: Federation) -> Protocol:
         measures = {
             "examples": held.sizes[clients],
             "steps": trained.steps.numpy(),
-            "loss": trained.loss.numpy(),
-            "correct": trained.correct.numpy(),
-            "seen": trained.seen.numpy(),
+            "sums": trained.sums.numpy(),
             "norm": squares.sqrt().cpu().numpy(),
         }
         packet_bytes = num_bytes(sent.update) // len(clients)
@@ -76,7 +77,7 @@ def synchronous(federation: Federation) -> Protocol:
                 state,
                 round=number,
                 server=server,
-                bank=state.bank.renewed(dict(kept(jobs, done))),
+                bank=state.bank.put_all(list(kept(jobs, done))),
                 up_bytes=state.up_bytes + sum(p.packet_bytes * len(p.ok) for p in done),
                 down_bytes=state.down_bytes + down * len(cohort),
             )
@@ -94,12 +95,12 @@ def model_and_rest(update: Tree) -> tuple[Tree, Tree]:
     return model, Tree() if model is update else rest
 
 
-def kept(jobs: Sequence[Job], done: Sequence[Done]) -> Iterator[tuple[int, Tree]]:
-    """The state that each accepted client keeps."""
+def kept(jobs: Sequence[Job], done: Sequence[Done]) -> Iterator[Part]:
+    """The clients of each chunk that were accepted, and the Tree_C of the states that they keep."""
     for job, part in zip(jobs, done, strict=True):
-        if part.state:
-            for index in part.ok.nonzero()[0].tolist():
-                yield int(job.clients[index]), row(part.state, index)
+        ok = torch.from_numpy(part.ok)
+        state = part.state if ok.all() else part.state.map(operator.itemgetter(ok))
+        yield job.clients[part.ok].tolist(), state
 
 
 def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -> Record:
@@ -114,6 +115,7 @@ def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -
         name: np.concatenate([part.measures[name] for part in done]) for name in done[0].measures
     }
     ok = np.concatenate([part.ok for part in done])
+    losses, _, examples = figures["sums"].T
     count = len(ok)
     up_bytes = [part.packet_bytes for part in done for _ in part.ok]
     rows: dict[str, Column] = {
@@ -121,7 +123,7 @@ def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -
         "client": cohort.tolist(),
         "examples": figures["examples"].tolist(),
         "steps": figures["steps"].tolist(),
-        "train/loss": finite(figures["loss"] / np.maximum(figures["seen"], 1.0)),
+        "train/loss": finite(losses / np.maximum(examples, 1.0)),
         "update_norm": finite(figures["norm"]),
         "clipped": [False] * count,
         "up_bytes": up_bytes,
@@ -129,7 +131,7 @@ def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -
         "sim_seconds": [0.0] * count,
         "status": ["ok" if accepted else "rejected" for accepted in ok.tolist()],
     }
-    loss, correct, seen = (float(figures[n][ok].sum()) for n in ("loss", "correct", "seen"))
+    loss, correct, seen = figures["sums"][ok].sum(0).tolist()
     metrics: dict[str, Any] = {
         "clients/ok": int(ok.sum()),
         "clients/rejected": count - int(ok.sum()),

@@ -107,6 +107,31 @@ def test_every_flipped_bit_of_a_checkpoint_is_noticed(unfinished: Path) -> None:
     load_checkpoint(newest)
 
 
+@pytest.mark.parametrize("name", ["clients.rows", "clients.index"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_damaged_states_of_clients(
+    fedrun, whole: Path, unfinished: Path, assert_same_bytes, name: str, damage: str
+) -> None:
+    folder = unfinished / "checkpoints"
+    shutil.rmtree(folder / "round_000004")
+    file = folder / name
+    content = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    elif damage == "cut":
+        file.write_bytes(content[:10])
+    else:
+        file.write_bytes(bytes(byte ^ 1 for byte in content))
+    told(fedrun(["resume", str(unfinished)], 1), str(file), f"delete {folder} and resume")
+    file.write_bytes(content)
+    again = shutil.copytree(unfinished, unfinished.with_name("again"))
+    fedrun(["resume", "-q", str(again)])
+    assert_same_bytes(again, whole)
+    shutil.rmtree(folder)
+    fedrun(["resume", "-q", str(unfinished)])
+    assert_same_bytes(unfinished, whole)
+
+
 @pytest.mark.parametrize("content", [None, "round_999999\n", "../../etc\n", "a\nb", ""])
 def test_latest_is_for_people_only(
     fedrun, whole: Path, unfinished: Path, assert_same_bytes, content: str | None

@@ -283,7 +283,7 @@ def test_a_schedule_that_knows_its_end(fedrun, tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time(fedrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fedrun.experiment.directory import take_lock
+    from fedrun.experiment.lock import take_lock
 
     path = tmp_path / "run"
     interrupted_at(fedrun, monkeypatch, path, 2)

@@ -19,7 +19,7 @@ from fedrun.core.dataset import Spec
 from fedrun.core.option import RunError
 from fedrun.core.plan import ChunkPlan, ClientPlan
 from fedrun.core.task import Examples, Task
-from fedrun.engine import _tables
+from fedrun.engine import _stack_size, _tables, stack
 from fedrun.engine._fixed import Fixed, Pool
 from fedrun.engine._gathered import gathered
 from fedrun.engine._lifted_gradient import lifted_gradient
@@ -282,3 +282,30 @@ def test_warm_up_starts_from_the_beginning_each_time():
     assert log == ["rewind", "step"] * (WARM_UP + 1)
     captured.prepare(1, lambda: log.append("again"), lambda: None)
     assert "again" not in log
+
+
+@torch.enable_grad()
+@pytest.mark.parametrize("algorithm", ["fedavg", "fedprox", "scaffold"])
+def test_whole_rounds(algorithm, monkeypatch, federation, play):
+    options = [f"algorithm={algorithm}", "model.hidden=[16]", "rounds=3", "clients.per_round=3"]
+    expected = play(federation(*options, "engine=eager"))
+    for module in (_stack_size, stack):
+        monkeypatch.setattr(module, "on_gpu", lambda task: True)
+    experiment = federation(*options, "engine=stack")
+    assert experiment.engine.how == "lockstep, written out, in CUDA graphs"
+    assert experiment.federation.chunk_size == 3
+    found = play(experiment)
+    for one, other_one in zip(found, expected, strict=True):
+        assert one.metrics["train/loss"] == pytest.approx(other_one.metrics["train/loss"], rel=1e-5)
+        for name, leaf in other_one.state.server["model"].items():
+            torch.testing.assert_close(one.state.server["model"][name], leaf, rtol=1e-4, atol=1e-6)
+
+
+def test_the_size_of_a_stack_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(_stack_size, "on_gpu", lambda task: True)
+    task = make_task(chain)
+    assert [_stack_size.stack_size(task, sgd(1), cohort) for cohort in (3, 1000)] == [3, 256]
+    monkeypatch.setattr(_stack_size, "ROOM", 2 * _stack_size.client_bytes(task, sgd(1)))
+    assert _stack_size.stack_size(task, sgd(1), 1000) == 2
+    monkeypatch.setattr(_stack_size, "ROOM", 1)
+    assert _stack_size.stack_size(task, sgd(1), 1000) == 1

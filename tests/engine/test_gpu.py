@@ -85,7 +85,7 @@ def update(engine, task, local_round, terms):
         given = {"drift": random_like(start, 1), "anchor": random_like(start, 2), "mu": 0.3}
     found = engine.solver(make_plan(local_round))(start, **given)
     change = torch.cat([leaf.double().cpu().flatten() for leaf in (found.params - start).values()])
-    return change, torch.stack([found.loss, found.correct, found.seen])
+    return change, torch.stack([*found.sums.T])
 
 
 @pytest.mark.parametrize("terms", [False, True])

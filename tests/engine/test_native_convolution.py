@@ -1,5 +1,7 @@
 """The compiled kernel's convolutions against the reference in float64."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from fedrun.core.partition import Ragged
 from fedrun.core.plan import chunk_plan
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree, expand
+from fedrun.engine import _compiler
 from fedrun.engine._shapes import shapes
 from fedrun.engine.eager import eager
 from fedrun.engine.native import COMPILED, native
@@ -59,7 +62,7 @@ def problem(name, held=(23, 1, 12)):
     y = torch.randint(0, CLASSES, (rows,), generator=draw)
     spec = Spec(shape, CLASSES, "classes", tuple("abcd"))
     starts = np.cumsum([0, *held])
-    lists = [np.arange(a, b) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    lists = [np.arange(a, b) for a, b in pairwise(starts)]
     return Task(network(shape, convolutions, hidden), spec), Examples(x, y), Ragged.of(lists)
 
 
@@ -97,10 +100,7 @@ def assert_near_the_truth(name, local, held=(23, 1, 12), **terms):
     length = (true - flat(start)).norm()
     allowed = max(1e-5 * length, 2 * (flat(plain.params) - true).norm())
     assert (flat(ours.params) - true).norm() <= allowed
-    for measure in ("loss", "correct", "seen"):
-        torch.testing.assert_close(
-            getattr(ours, measure), getattr(truth, measure), rtol=1e-4, atol=1e-4
-        )
+    torch.testing.assert_close(ours.sums, truth.sums, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -123,7 +123,9 @@ LOCALS = {
 @pytest.mark.parametrize("name", ["three of them", "colours, odd sizes"])
 def test_every_term_of_the_objective(name, options, extra):
     task, _, held = problem(name)
-    draw = torch.Generator().manual_seed(2)
+    # A seed that leaves no maximum within a rounding of 0 or of its neighbour: there float32 may
+    # take the other side of ReLU or another winner, and go another way.
+    draw = torch.Generator().manual_seed(3)
     terms = {}
     for term in ("drift", "anchor"):
         if extra in (term, "both"):
@@ -134,12 +136,14 @@ def test_every_term_of_the_objective(name, options, extra):
     assert_near_the_truth(name, sgd(1, lr=0.02, epochs=2, **options), **terms)
 
 
-@pytest.mark.parametrize("behind", ["relu pool", "pool relu", "relu"])
-def test_equal_maxima_leave_the_slope_to_the_first(behind, monkeypatch):
-    monkeypatch.setitem(NETWORKS, "flat", ((2, 8, 8), [(3, 3, 1, behind)], []))
-    task, examples, held = problem("flat")
-    for row in range(len(examples.x)):  # each image all of one grey: inside, every window is a tie
-        examples.x[row] = row % 7 - 3
+@pytest.mark.parametrize("behind", ["relu pool", "pool relu"])
+def test_of_equal_maxima_the_first_gets_the_slope(behind, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "ties", ((2, 8, 8), [(3, 3, 1, behind)], []))
+    task, examples, held = problem("ties", held=(10, 1, 10))  # a step each
+    examples.x.round_().clamp_(-1, 1)
+    with torch.no_grad():  # sums of whole numbers are exact; the other weights' gradients differ
+        task.module[0].weight.zero_()[..., 1, 1] = 1
+        task.module[0].bias.zero_()
     local = sgd(1, lr=0.02)
     ours, start = solved(native, task, examples, held, local)
     theirs, _ = solved(reference, task, examples, held, local)
@@ -155,7 +159,7 @@ def test_what_is_not_finite_stays_with_its_client(value):
     found, _ = solved(native, task, examples, held, sgd(1))
     finite = [all(bool(p[k].isfinite().all()) for p in found.params.values()) for k in range(3)]
     assert finite == [True, False, True]
-    assert not found.loss[1].isfinite()
+    assert not found.sums[1, 0].isfinite()
 
 
 def test_a_chunk_is_as_good_as_each_client_alone():
@@ -167,6 +171,18 @@ def test_a_chunk_is_as_good_as_each_client_alone():
         alone = run(chunk_plan(held, local.work, 0, 1, np.array([k])))(expand(task.current(), 1))
         for name, leaf in alone.params.items():
             assert torch.equal(leaf[0], everybody.params[name][k])
+
+
+@pytest.mark.parametrize("isa", [["-mavx2", "-mfma"], ["-msse2"]])
+def test_it_computes_the_same_on_older_processors(isa, monkeypatch, tmp_path):
+    if _compiler.platform.machine() != "x86_64":
+        pytest.skip("these are instruction sets of x86-64")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    flags = [flag for flag in _compiler.FLAGS if not flag.startswith("-march")]
+    monkeypatch.setattr(_compiler, "FLAGS", (*flags, *isa))
+    assert_near_the_truth("three of them", sgd(1, lr=0.02, momentum=0.5))
+    assert_near_the_truth("many channels", sgd(1, lr=0.02))
+    assert len(list((tmp_path / "fedrun").iterdir())) == 1
 
 
 def known(*layers, shape=(1, 6, 6)):
@@ -197,6 +213,9 @@ def test_which_networks_it_knows():
         [conv, relu, pool, flat, nn.Linear(8, 3, bias=False)],
         [conv, relu, pool, flat, end, relu],
         [conv, relu, pool, flat, relu, end],
+        [conv, relu, pool, flat],
+        [conv, relu, pool, nn.Flatten(2), end],
+        [conv, relu, pool, flat, end, nn.Linear(3, 3)],
     ):
         assert known(*layers) is None
     grouped = nn.Conv2d(2, 2, 3, groups=2)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fedrun.core.tree import Tree
-from fedrun.engine._objective import as_terms, clipped, clipped_each
+from fedrun.engine._objective import as_terms, clipped
 
 PARAMS = [torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1.0, 2.0])]
 GRADS = [torch.tensor([[0.5, 0.5], [1.0, 1.0]]), torch.tensor([0.0, 1.0])]
@@ -51,18 +51,3 @@ def test_a_short_gradient_is_not_touched():
     grads = [torch.tensor([3.0]), torch.tensor([4.0])]
     assert values(clipped(grads, 5.0)) == [[3.0], [4.0]]
     assert values(clipped([torch.zeros(3)], 1.0)) == [[0.0] * 3]
-
-
-def test_every_client_is_clipped_by_its_own_norm():
-    # Norms 5, 1 and 0; a bound of 2.5; one parameter is a single number per client.
-    grads = [torch.tensor([[3.0, 0.0], [0.6, 0.0], [0.0, 0.0]]), torch.tensor([4.0, 0.8, 0.0])]
-    found = clipped_each(grads, 2.5)
-    assert found[0].tolist() == [[1.5, 0.0], [pytest.approx(0.6), 0.0], [0.0, 0.0]]
-    assert found[1].tolist() == [2.0, pytest.approx(0.8), 0.0]
-
-
-def test_a_client_whose_gradient_is_not_finite_stays_alone():
-    grads = [torch.tensor([[float("nan"), 1.0], [3.0, 4.0]])]
-    found = clipped_each(grads, 1.0)[0]
-    assert found[1].tolist() == pytest.approx([0.6, 0.8])
-    assert found[0].isnan().all()

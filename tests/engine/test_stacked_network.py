@@ -102,7 +102,7 @@ def by_autograd(task, params, x, y, weight):
 
 @torch.no_grad()
 def by_stack(make, task, params, x, y, weight):
-    model, update = make(task), Listed(params, Terms(None, None, 0.0), None, None, x[0])
+    model, update = make(task), Listed.of(params, Terms(None, None, 0.0), None, None, 1.0)
     outputs = model.bind(params, update)(x, model.target(y), weight)
     return update.finish(), outputs
 

@@ -8,83 +8,8 @@
 //   accumulates in registers over its list.
 #pragma once
 
+#include "convolution_kernels.h"
 #include "parameters.h"
-
-#if defined(__AVX512F__)
-constexpr int PIXELS = 14, RUN = 10;  // sums: 14 pixels x 2 vectors; 10 vectors of a line
-#else
-constexpr int PIXELS = LANES == 8 ? 6 : 4, RUN = 10;
-#endif
-
-// Tables of one kernel for each size from 1 on.
-template <template <int> class Kernel, size_t... I>
-constexpr auto table(std::index_sequence<I...>) {
-  return std::array{&Kernel<int(I) + 1>::run...};
-}
-
-// y[r] = bias + the products of R neighbouring pixels' inputs with a panel of N vectors
-template <int N>
-struct Row {
-  template <int R>
-  struct Kernel {
-    static void run(const float* x, size_t pixel, size_t line, int lines, int terms, const float* w,
-                    const float* bias, float* y, size_t to) {
-      Vector sum[R][N];
-      for (int n = 0; n < N; n++) {
-        sum[0][n] = load(bias + n * LANES);
-        for (int r = 1; r < R; r++) sum[r][n] = sum[0][n];
-      }
-      const size_t pixel3 = 3 * pixel;
-      for (int l = 0; l < lines; l++, x += line) {
-        // three pointers with offsets of 0 to 4 pixels: more addresses than that need registers
-        const float *first = x, *second = x + 5 * pixel, *third = x + 10 * pixel;
-        for (int k = 0; k < terms; k++, w += N * LANES) {
-          Vector weight[N];
-          for (int n = 0; n < N; n++) weight[n] = load(w + n * LANES);
-          for (int r = 0; r < R; r++) {
-            const float* p = (r < 5 ? first : r < 10 ? second : third) + k;
-            const int q = r % 5;
-            Vector input = all(q == 3 ? p[pixel3] : p[q * pixel]);
-            for (int n = 0; n < N; n++) sum[r][n] += input * weight[n];
-          }
-        }
-      }
-      for (int r = 0; r < R; r++)
-        for (int n = 0; n < N; n++) store(y + r * to + n * LANES, sum[r][n]);
-    }
-  };
-};
-
-// g += the inputs at count places, times their slopes, for R vectors of a line
-template <int R>
-struct Gather {
-  static void run(const float* x, const int32_t* at, const float* d, int count, float* g) {
-    Vector sum[R];
-    for (int r = 0; r < R; r++) sum[r] = load(g + r * LANES);
-    for (int t = 0; t < count; t++) {
-      Vector slope = all(d[t]);
-      for (int r = 0; r < R; r++) sum[r] += slope * load(x + at[t] + r * LANES);
-    }
-    for (int r = 0; r < R; r++) store(g + r * LANES, sum[r]);
-  }
-};
-// the inputs' slopes dx at count places += w times the places' slopes
-template <int R>
-struct Scatter {
-  static void run(float* dx, const int32_t* at, const float* d, int count, const float* w) {
-    Vector weight[R];
-    for (int r = 0; r < R; r++) weight[r] = load(w + r * LANES);
-    for (int t = 0; t < count; t++) {
-      float* to = dx + at[t];
-      Vector slope = all(d[t]);
-      for (int r = 0; r < R; r++) store(to + r * LANES, load(to + r * LANES) + slope * weight[r]);
-    }
-  }
-};
-constexpr auto ROW_WIDE = table<Row<WIDE>::Kernel>(std::make_index_sequence<PIXELS>{});
-constexpr auto ROW_ONE = table<Row<1>::Kernel>(std::make_index_sequence<PIXELS>{});
-constexpr auto GATHER = table<Gather>(std::make_index_sequence<RUN>{});
-constexpr auto SCATTER = table<Scatter>(std::make_index_sequence<RUN>{});
 
 static inline void store_part(float* p, Vector v, int count) {
   if (count >= LANES) store(p, v);
@@ -102,7 +27,7 @@ struct Convolution {
   Parameters own;
   Floats packed;             // the weights as the forward pass reads them, by panels
   Floats band, list, image, patch, slopes;
-  std::vector<int32_t> places, counts;
+  std::vector<int32_t> places;
 
   // numbers: channels, height, width, outputs, kernel (2), padding (2), pooled
   Convolution(const int32_t* n, const Rule& rule, bool first)
@@ -122,9 +47,8 @@ struct Convolution {
     own.make(weights() + padded, rule, true);
     packed = floats(size_t(padded) * lines * terms);
     band = floats(size_t(2) * columns * padded);
-    list = floats(size_t(outputs) * places_out());
-    places.resize(size_t(outputs) * places_out());
-    counts.resize(outputs);
+    list = floats(size_t(LANES) * places_out());
+    places.resize(size_t(LANES) * places_out());
     image = floats(image_size());
     if (patches) patch = floats(size_t(rows) * line);
     else if (!first) slopes = floats(image_size());
@@ -137,6 +61,13 @@ struct Convolution {
   size_t result_size() const { return size_t(places_out()) * outputs; }
   size_t origin() const { return (size_t(above) * (width + 2 * beside) + beside) * channels; }
   size_t image_line() const { return size_t(width + 2 * beside) * channels; }
+
+  // the lines of the kernel that are not all border above or below the image
+  std::pair<int, int> inside(int row) const {
+    if (patches) return {0, 1};
+    int from = above > row ? above - row : 0, to = height + above - row;
+    return from < tall && to > 0 ? std::pair{from, to < tall ? to : tall} : std::pair{0, 0};
+  }
 
   // from PyTorch's [outputs, channels, tall, wide], and back
   template <class F>
@@ -176,12 +107,15 @@ struct Convolution {
           to[j * channels + c] = x[(size_t(c) * height + i) * width + j];
     }
     if (!patches) return image.get();
-    const int part = wide * channels;
-    for (int i = 0; i < rows; i++)
-      for (int j = 0; j < columns; j++)
-        for (int l = 0; l < tall; l++)  // each copy may write beyond its end, where the next one goes
-          store(&patch[i * line + size_t(j) * run + l * part],
-                load(&image[(i + l) * image_line() + size_t(j) * channels]));
+    const size_t part = wide * channels, from_line = image_line(), step = channels, stride = run;
+    const int high = tall, across = columns;
+    float* to = patch.get();
+    for (int i = 0; i < rows; i++) {
+      const float* from = &image[i * from_line];
+      for (int j = 0; j < across; j++, from += step, to += stride)
+        for (int l = 0; l < high; l++)  // a copy may write beyond its end, where the next one goes
+          store(to + l * part, load(from + l * from_line));
+    }
     return patch.get();
   }
 
@@ -192,14 +126,19 @@ struct Convolution {
       for (int column = 0, many; column < padded; column += many) {
         many = padded - column >= PANEL ? PANEL : LANES;
         auto& kernels = many == PANEL ? ROW_WIDE : ROW_ONE;
-        const float *w = &packed[size_t(column) * lines * terms], *bias = &own.w[weights() + column];
-        for (int r = 0; r < deep; r++)
+        const float* w = &packed[size_t(column) * lines * terms];
+        const float* bias = &own.w[weights() + column];
+        for (int r = 0; r < deep; r++) {
+          const int row = i * deep + r;
+          const auto [from, to] = inside(row);
           for (int j = 0, count; j < wanted; j += count) {
             int tiles = (wanted - j + PIXELS - 1) / PIXELS;
             count = (wanted - j + tiles - 1) / tiles;
-            kernels[count - 1](x + (i * deep + r) * line + j * pixel, pixel, line, lines, terms, w,
-                               bias, &band[(size_t(r) * columns + j) * padded + column], padded);
+            kernels[count - 1](x + (row + from) * line + j * pixel, pixel, line, to - from, terms,
+                               w + size_t(from) * terms * many, bias,
+                               &band[(size_t(r) * columns + j) * padded + column], padded);
           }
+        }
       }
       if (pooled) finish<2>(i, y + i * to_line, from + size_t(i) * out_columns * outputs);
       else finish<1>(i, y + i * to_line, from + size_t(i) * out_columns * outputs);
@@ -229,29 +168,39 @@ struct Convolution {
   // Adds to the gradient what the slopes d of the result say; with `wanted` it leaves the slopes of
   // the inputs in `slopes`.
   void backward(const float* x, const float* d, const int32_t* from, bool wanted) {
-    const int total = places_out();
-    for (int& count : counts) count = 0;
-    float* bias = &own.gradient[weights()];
-    for (int p = 0; p < total; p++, d += outputs, from += outputs) {
-      for (int o = 0; o < outputs; o += LANES) store(bias + o, load(bias + o) + load(d + o));
-      for (int o = 0; o < outputs; o++) {
-        int count = counts[o];
-        list[size_t(o) * total + count] = d[o];
-        places[size_t(o) * total + count] = from[o];
-        counts[o] = count + (d[o] != 0);
+    if (wanted) memset(slopes.get(), 0, image_size() * 4);
+    for (int o = 0; o < outputs; o += LANES) list_slopes(x, d + o, from + o, o, wanted);
+  }
+  // LANES channels from the given one on: few enough for their lists to stay in the cache
+  void list_slopes(const float* x, const float* d, const int32_t* from, int channel, bool wanted) {
+    const int total = places_out(), step = outputs;
+    const int many = outputs - channel < LANES ? outputs - channel : LANES;
+    float* slope = list.get();
+    int32_t* place = places.data();
+    int ends[LANES];
+    for (int o = 0; o < many; o++) ends[o] = o * total;
+    Vector sum = {};
+    for (int p = 0; p < total; p++, d += step, from += step) {
+      sum += load(d);
+      for (int o = 0; o < many; o++) {
+        const int end = ends[o];
+        int32_t bits;
+        memcpy(&bits, d + o, 4);
+        memcpy(slope + end, &bits, 4);
+        place[end] = from[o];
+        ends[o] = end + (bits << 1 != 0);  // not 0; without a branch
       }
     }
-    if (wanted) memset(slopes.get(), 0, image_size() * 4);
-    for (int o = 0; o < outputs; o++)
+    float* bias = &own.gradient[weights() + channel];
+    store(bias, load(bias) + sum);
+    for (int o = 0; o < many; o++, slope += total, place += total)
       for (int l = 0; l < lines; l++)
         for (int k = 0; k < run; k += RUN * LANES) {
           const int vectors = run - k < RUN * LANES ? (run - k) / LANES : RUN;
-          const size_t at = (size_t(o) * lines + l) * run + k, shift = l * line + k;
-          const int32_t* place = &places[size_t(o) * total];
-          const float* slope = &list[size_t(o) * total];
-          GATHER[vectors - 1](x + shift, place, slope, counts[o], &own.gradient[at]);
-          if (wanted)
-            SCATTER[vectors - 1](&slopes[shift], place, slope, counts[o], &own.w[at]);
+          const int count = ends[o] - o * total;
+          const size_t at = (size_t(channel + o) * lines + l) * run + k, shift = l * line + k;
+          GATHER[vectors - 1](x + shift, place, slope, count, &own.gradient[at]);
+          if (wanted) SCATTER[vectors - 1](&slopes[shift], place, slope, count, &own.w[at]);
         }
   }
   void clear_gradient() { memset(own.gradient.get(), 0, own.size * 4); }

@@ -18,7 +18,11 @@ static void forward(const float* x, const float* w, float* y, int inputs) {
     for (int n = 0; n < N; n++) sum[r][n] = load(y + r * BLOCK + n * LANES);
   for (int k = 0; k < inputs; k++) {
     Vector weight[N];
-    for (int n = 0; n < N; n++) weight[n] = load(w + (k * N + n) * LANES);
+    for (int n = 0; n < N; n++) {
+      weight[n] = load(w + (k * N + n) * LANES);
+      // the block that comes next; weights of a large layer stand in the third-level cache
+      __builtin_prefetch(w + ((inputs + k) * N + n) * LANES, 0, 3);
+    }
     for (int r = 0; r < R; r++) {
       Vector input = all(x[r * BLOCK + k]);
       for (int n = 0; n < N; n++) sum[r][n] += input * weight[n];
@@ -84,7 +88,8 @@ static void pack(const Shape& s, const float* from, float* to) {
 static void unpack(const Shape& s, const float* from, float* to) {
   s.for_blocks([&](int block, int column) {
     transpose(from + s.offset(block, column), s.width(column),
-              to + size_t(column) * s.inputs + block, s.inputs, s.depth(block), real_width(s, column));
+              to + size_t(column) * s.inputs + block, s.inputs, s.depth(block),
+              real_width(s, column));
   });
 }
 
@@ -127,21 +132,35 @@ static inline void dot(const float* w, const float* d, Vector* sum) {
   }
 }
 
+// Outputs whose weights are kept in the first-level cache for all rows: those of LANES inputs lie
+// 4 * BLOCK * PANEL bytes apart, which is the same place of the cache.
+constexpr int SPAN = 8 * PANEL;
+
 // dx[r] = W d[r], 0 where the activation x[r] is 0. Beyond the last input, whatever is read there
 // counts for nothing, since activations are 0 there.
 static void backward(const Shape& s, const float* w, const Rows& d, const Rows& x, Rows& dx,
                      int group, int rows) {
+  Vector unfinished[ROWS][LANES];
   for (int block = 0; block < s.inputs; block += BLOCK)
     for (int k = 0; k < s.depth(block); k += LANES)
-      for (int r = 0; r < rows; r++) {
-        Vector sum[LANES] = {};
-        int column = 0;
-        for (; s.padded - column >= PANEL; column += PANEL)
-          dot<WIDE>(w + s.offset(block, column) + k * PANEL, d.at(group, column) + r * BLOCK, sum);
-        for (; column < s.padded; column += LANES)
-          dot<1>(w + s.offset(block, column) + k * LANES, d.at(group, column) + r * BLOCK, sum);
-        Vector active = load(x.at(group, block + k) + r * BLOCK);
-        store(dx.at(group, block + k) + r * BLOCK,
-              active > 0.0f ? lane_sums<1, LANES>(sum) : Vector{});
+      for (int from = 0; from < s.padded; from += SPAN) {
+        const int to = s.padded - from > SPAN ? from + SPAN : s.padded;
+        for (int r = 0; r < rows; r++) {
+          Vector sum[LANES] = {};
+          if (from) memcpy(sum, unfinished[r], sizeof sum);
+          int column = from;
+          for (; to - column >= PANEL; column += PANEL)
+            dot<WIDE>(w + s.offset(block, column) + k * PANEL, d.at(group, column) + r * BLOCK,
+                      sum);
+          for (; column < to; column += LANES)
+            dot<1>(w + s.offset(block, column) + k * LANES, d.at(group, column) + r * BLOCK, sum);
+          if (to < s.padded) {
+            memcpy(unfinished[r], sum, sizeof sum);
+            continue;
+          }
+          Vector active = load(x.at(group, block + k) + r * BLOCK);
+          store(dx.at(group, block + k) + r * BLOCK,
+                active > 0.0f ? lane_sums<1, LANES>(sum) : Vector{});
+        }
       }
 }

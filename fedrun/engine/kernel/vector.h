@@ -97,7 +97,8 @@ static inline void transpose(const float* from, size_t from_row, float* to, size
   for (int i = 0; i < 8; i++) memcpy(to + i * to_row, &v[i], 32);
 }
 // to[k * to_row + j] = from[j * from_row + k]
-static void transpose(const float* from, size_t from_row, float* to, size_t to_row, int rows, int columns) {
+static void transpose(const float* from, size_t from_row, float* to, size_t to_row, int rows,
+                      int columns) {
   for (int j = 0; j < rows; j += 8)
     for (int k = 0; k < columns; k += 8) {
       if (j + 8 <= rows && k + 8 <= columns) {
