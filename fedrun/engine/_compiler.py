@@ -31,8 +31,8 @@ class UnavailableError(Exception):
 def library(source: Path, verify: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL:
     """The shared library built from this file, which may include what lies beside it.
 
-    verify: raises `UnavailableError` when the library computes anything but what it should; asked once
-    for each build, before it is kept.
+    verify: raises `UnavailableError` when the library computes anything but what it should; asked
+    once for each build, before it is kept.
     """
     parts = [path.read_bytes() for path in sorted(source.parent.iterdir()) if path.is_file()]
     parts.append(" ".join((*FLAGS, processor())).encode())

@@ -1,7 +1,6 @@
 """The compiled kernel against the reference in float64, and the ways around a missing compiler."""
 
 import shutil
-
 from itertools import pairwise
 
 import numpy as np

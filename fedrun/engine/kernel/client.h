@@ -108,8 +108,9 @@ struct Client {
     factor = norm > rule.clip ? rule.clip / norm : norm <= rule.clip ? 1 : norm;  // NaN stays
   }
 
+  // stop: where the rows of all clients end
   void run(const float* x, const void* y, const int64_t* rows, const int64_t* begin,
-           const int64_t* end, int steps, Sums& sums) {
+           const int64_t* end, int steps, const int64_t* stop, Sums& sums) {
     int last = int(layers.size()) - 1;
     for (int t = 0; t < steps; t++) {
       const int64_t* batch = rows + begin[t];
@@ -125,6 +126,9 @@ struct Client {
                    4 * size_t(layers[0].shape.depth(block)));
         }
       });
+      // the next batch, this client's or the next one's, comes from memory meanwhile
+      for (const int64_t* row = batch + size; row < stop && row < batch + 2 * size; row++)
+        for (size_t i = 0; i < example; i += 16) __builtin_prefetch(x + *row * example + i, 0, 2);
       for (int l = 0; l <= last; l++) forward_layer(l, size, l == last);
       float scale = general ? 1.0f / size : -rule.lr / size;
       for_groups(size, [&](int group, int count) {

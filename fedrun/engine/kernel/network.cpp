@@ -84,7 +84,7 @@ extern "C" int fedrun_train(int32_t num_convolutions, const int32_t* convolution
   std::vector<float> order, mixed;
   const std::vector<Held> layers = held(client, order);
   std::vector<Floats> shared;  // the start, packed once where all clients share it
-  bool sharing = true;
+  bool sharing = clients > 1;
   for (size_t l = 0; l < layers.size(); l++) sharing = sharing && start[2 * l].stride == 0;
   for (size_t l = 0; sharing && l < layers.size(); l++) {
     shared.push_back(floats(layers[l].own->size));
@@ -113,7 +113,8 @@ extern "C" int fedrun_train(int32_t num_convolutions, const int32_t* convolution
     Sums total;
     client.factor = 1;
     for (Convolution& q : client.front.layers) q.refresh();
-    client.run(x, y, rows, begin + first[c], end + first[c], int(first[c + 1] - first[c]), total);
+    client.run(x, y, rows, begin + first[c], end + first[c], int(first[c + 1] - first[c]),
+               rows + end[first[clients] - 1], total);
     for (size_t l = 0; l < layers.size(); l++) {
       const Held& q = layers[l];
       q.unpack(q.own->w.get(), trained[2 * l] + c * q.count);
