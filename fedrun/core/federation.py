@@ -137,7 +137,8 @@ class Protocol:
 class Engine:
     """How local training is executed.
 
-    name: the choice it was made by, `engine=auto` resolved; how: the way it took, for people;
+    name: the choice it was made by, `engine=auto` resolved; how: the way it took; why: what kept
+    it from a faster one, for people;
     solver: see `Federation.solver`;
     chunk_size: (cohort size, mean local steps of a client) -> clients per chunk;
     open: (work function: message and job to result) -> a context in which a `Map` over it is at
@@ -149,3 +150,4 @@ class Engine:
     solver: Callable[[ChunkPlan], Solve]
     chunk_size: Callable[[int, float], int]
     open: Callable[[Callable[[Tree, Any], Any]], AbstractContextManager[Map]]
+    why: str = ""

@@ -34,6 +34,10 @@ from fedrun.core.dataset import Array
 ALIGNMENT = 64  # also the room for the byte that says whether a block is taken
 SMALL = 256  # bytes below which a tensor is part of the pickle: many tiny ones are cheaper so
 PLACE = struct.Struct("<QQ")
+IN_NUMPY = {
+    torch.float32, torch.float64, torch.float16, torch.complex64, torch.complex128, torch.bool,
+    torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+}  # fmt: skip
 
 
 class Block(NamedTuple):
@@ -144,22 +148,46 @@ def unpack(memory: memoryview) -> Any:
     return pickle.loads(memory[begin : begin + length], buffers=buffers)
 
 
+def survives(error: Exception) -> bool:
+    """Whether an exception comes out of a pickle with its type and its words.
+
+    Its `args` are what its class is called with when it is read, which need not fit.
+    """
+    stream = io.BytesIO()
+    try:
+        Pickler(stream, 5).dump(error)
+        twin = pickle.loads(stream.getvalue())
+        return type(twin) is type(error) and str(twin) == str(error)
+    except Exception:  # somebody else's class may raise anything here, and that is the answer
+        return False
+
+
 class Pickler(pickle.Pickler):
     """Tensors travel as their bytes. PyTorch's own way gives each of them shared memory of its own:
     an open file each, of which a process may have about a thousand."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, Tensor):
+            value = value.resolve_conj().resolve_neg()  # what PyTorch has put off
             shape, stride = tuple(value.shape), value.stride()
             last = sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
             if value.numel() == 0 or last + 1 != value.numel():  # gaps, or elements that share
                 value = value.contiguous()
                 stride = value.stride()
             flat = value.detach().as_strided((value.numel(),), (1,))
-            return as_it_was, (flat.numpy(), shape, stride)
+            if flat.dtype in IN_NUMPY:
+                return as_it_was, (flat.numpy(), shape, stride)
+            return from_bytes, (flat.view(torch.uint8).numpy(), flat.dtype, shape, stride)
         return NotImplemented
 
 
 def as_it_was(flat: Array, shape: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """A tensor with its order in memory, on which a sum's last bits may depend."""
     return torch.from_numpy(flat).as_strided(shape, stride)
+
+
+def from_bytes(
+    flat: Array, dtype: torch.dtype, shape: tuple[int, ...], stride: tuple[int, ...]
+) -> Tensor:
+    """The same, of a type that NumPy does not know, such as bfloat16."""
+    return torch.from_numpy(flat).view(dtype).as_strided(shape, stride)

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -34,54 +35,85 @@ def library(source: Path, verify: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL:
     verify: raises `UnavailableError` when the library computes anything but what it should; asked
     once for each build, before it is kept.
     """
-    parts = [path.read_bytes() for path in sorted(source.parent.iterdir()) if path.is_file()]
+    parts = [path.read_bytes() for path in sorted(source.parent.glob("*.*")) if path.is_file()]
     parts.append(" ".join((*FLAGS, processor())).encode())
-    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    key = digest(b"\0".join(parts))[:16]
     name = f"{source.stem}-{key}.so"
-    kept = cache_folder() / name
-    if kept.exists():
-        return ctypes.CDLL(str(kept))
-    with tempfile.TemporaryDirectory(prefix="fedrun-") as folder:
-        built = Path(folder) / name
-        build(source, built)
-        loaded = ctypes.CDLL(str(built))
-        verify(loaded)
-        keep(built, kept)
-        return loaded  # stays loaded when its file is gone
+    folder = cache_folder()
+    try:
+        if folder and is_whole(folder / name):
+            return ctypes.CDLL(str(folder / name))
+        with tempfile.TemporaryDirectory(prefix="fedrun-") as beside:
+            built = Path(beside) / name
+            build(source, built)
+            loaded = ctypes.CDLL(str(built))
+            verify(loaded)
+            if folder:
+                keep(built.read_bytes(), folder / name)
+            return loaded  # stays loaded when its file is gone
+    except OSError as error:
+        raise UnavailableError(f"it could not be built or loaded: {error}") from error
 
 
 def build(source: Path, target: Path) -> None:
-    """Compile with the first C++ compiler that there is."""
+    """Compile with $CXX, or the first C++ compiler that there is."""
     named = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
-    compiler = next(filter(None, map(shutil.which, named)), None)
-    if compiler is None:
+    words = next((w for w in map(shlex.split, named) if w and shutil.which(w[0])), None)
+    if words is None:
         raise UnavailableError(f"no C++ compiler ({', '.join(named)}) is installed")
-    command = [compiler, *FLAGS, str(source), "-o", str(target)]
+    command = [*words, *FLAGS, str(source), "-o", str(target)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnavailableError(f"{compiler} could not be run: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(f"{words[0]} took more than two minutes") from error
     if done.returncode:
         first = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
-        raise UnavailableError(f"{compiler} could not build it: {first.strip()}")
+        raise UnavailableError(f"{words[0]} could not build it: {first.strip()}")
 
 
-def keep(built: Path, kept: Path) -> None:
-    """Move the library into the cache in one step; without a cache it is built each time."""
+def is_whole(kept: Path) -> bool:
+    """Whether a library and the note of its hash lie there and fit: one that was cut short would
+    end the process when it is loaded."""
+    note = kept.with_suffix(".sha256")
+    try:
+        return note.read_text() == digest(kept.read_bytes())
+    except OSError:
+        return False
+
+
+def keep(content: bytes, kept: Path) -> None:
+    """Put the library into the cache, then the note of its hash; without a cache it is built each
+    time."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = kept.with_name(f"{kept.name}.{os.getpid()}")
-        shutil.copyfile(built, beside)
-        beside.replace(kept)
+        for path, part in (
+            (kept, content),
+            (kept.with_suffix(".sha256"), digest(content).encode()),
+        ):
+            handle, beside = tempfile.mkstemp(dir=kept.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(part)
+                    file.flush()
+                    os.fsync(handle)
+                Path(beside).replace(path)
+            finally:
+                Path(beside).unlink(missing_ok=True)
     except OSError:  # a home that cannot be written to
         return
 
 
-def cache_folder() -> Path:
-    """Where builds are kept: $XDG_CACHE_HOME/fedrun, by default ~/.cache/fedrun."""
-    home = os.environ.get("XDG_CACHE_HOME")
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def cache_folder() -> Path | None:
+    """Where builds are kept: $XDG_CACHE_HOME/fedrun, by default ~/.cache/fedrun. None where there
+    is no home: what is loaded must not depend on the folder that one stands in."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
     # Path.expanduser raises where there is no home.
-    return Path(home or os.path.expanduser("~/.cache")) / "fedrun"  # noqa: PTH111
+    home = named if os.path.isabs(named) else os.path.expanduser("~/.cache")  # noqa: PTH111, PTH117
+    return Path(home) / "fedrun" if Path(home).is_absolute() else None
 
 
 @cache

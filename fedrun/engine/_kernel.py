@@ -61,33 +61,38 @@ def kernel(loaded: ctypes.CDLL, shapes: Shapes, kind: int) -> Kernel:
         terms: Terms,
         lr: float,
     ) -> Array:
-        start = [first_axis_alone(p) for p in params]
+        start = [as_floats(p, p) for p in params]
         drift, anchor = (
-            tensors and [first_axis_alone(p) for p in tensors]
+            tensors and [as_floats(t, p) for t, p in zip(tensors, start, strict=True)]
             for tensors in (terms.drift, terms.anchor)
         )
+        assert (plan.end > plan.begin).all(), "an empty batch"
         for index, p in enumerate(params):
             params[index] = torch.empty(p.shape)
         sums = np.zeros((len(plan.client), 3))
-        plans = [plan.rows, plan.begin, plan.end, plan.first]
+        tables = (plan.rows, plan.begin, plan.end, plan.first)
+        plans = [np.ascontiguousarray(table, np.int64) for table in tables]
         failed = function(
             len(convolutions), convolutions.ctypes.data, len(sizes) - 1, sizes.ctypes.data,
             kind, len(plan.client),
             stacked(start), stacked(drift), stacked(anchor),
             (ctypes.c_void_p * len(params))(*[p.data_ptr() for p in params]),
             examples.x.data_ptr(), examples.y.data_ptr(),
-            *[np.ascontiguousarray(part, np.int64).ctypes.data for part in plans],
+            *[table.ctypes.data for table in plans],
             lr, sgd.momentum, sgd.weight_decay, terms.mu, clip_norm or 0.0, sums.ctypes.data,
         )  # fmt: skip
         if failed:
-            raise MemoryError("engine=native: no memory for a client's training")
+            raise MemoryError("engine=native: not enough memory for a client's training")
         return sums
 
     return run
 
 
-def first_axis_alone(tensor: Tensor) -> Tensor:
-    """The tensor [C, ...] with each client's part contiguous; clients may still share one."""
+def as_floats(tensor: Tensor, like: Tensor) -> Tensor:
+    """The tensor [C, ...] as float32, each client's part contiguous; clients may share one."""
+    if tensor.shape != like.shape:
+        raise ValueError(f"shape {tuple(tensor.shape)} where {tuple(like.shape)} was expected")
+    tensor = tensor.to("cpu", torch.float32)
     return tensor if tensor[0].is_contiguous() else tensor.contiguous()
 
 

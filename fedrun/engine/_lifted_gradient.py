@@ -74,5 +74,5 @@ def try_out(task: Task, model: Model) -> None:
         lacking = re.search(r"atching rule (?:not implemented )?for ([\w:]+)", str(error))
         why = f"{lacking[1]} has no batched form" if lacking else str(error).partition("\n")[0]
         raise ConfigError(
-            f"engine=stack cannot train this model in lockstep ({why}); take engine=eager"
+            f"engine=stack cannot train this model in lockstep ({why}); take engine=auto"
         ) from error

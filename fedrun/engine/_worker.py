@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
+from fedrun.core.option import RunError
 from fedrun.core.tree import Tree
-from fedrun.engine._arena import Arena, Block
+from fedrun.engine._arena import Arena, Block, survives
 
 Work = Callable[[Tree, Any], Any]
 
@@ -51,19 +52,46 @@ def serve(
         if not record:
             return
         ticket, batch, *places = JOB.unpack(record)
-        if batch != known:
-            message, known = inbox.read(Block(*places[:2])), batch
-        failed = False
-        result: Any
         try:
+            if batch != known:
+                message, known = inbox.read(Block(*places[:2])), batch
             result = work(message, inbox.read(Block(*places[2:])))
         except Exception as error:  # told to the runner, which raises it there
-            error.add_note("in a worker process:\n" + traceback.format_exc())
-            result, failed = error, True
+            failed, block = True, outbox.write(portable(error))
+        else:
+            failed, block = sent(result, outbox)
+            del result
         try:
-            answers.send(ANSWER.pack(ticket, failed, *outbox.write(result)))
+            answers.send(ANSWER.pack(ticket, failed, *block))
         except (BrokenPipeError, ConnectionResetError):
             return
+
+
+def sent(result: Any, outbox: Arena) -> tuple[bool, Block]:
+    """Whether the result could not be put into the arena, and where it, or the reason, lies."""
+    try:
+        return False, outbox.write(result)
+    except Exception as error:  # told to the runner; pickling runs code of any class
+        return True, outbox.write(in_words(error, "a worker process cannot send its result"))
+
+
+def portable(error: Exception) -> Exception:
+    """The exception being handled, or its words where the runner could not read it."""
+    if not survives(error):
+        return in_words(error, "an exception in a worker process")
+    error.add_note(where())
+    return error
+
+
+def in_words(error: Exception, happened: str) -> RunError:
+    # The traceback is part of the text: a command shows no more of a `RunError` than that.
+    # format_exception_only also bears an exception whose __str__ fails.
+    line = traceback.format_exception_only(error)[0].strip()
+    return RunError(f"{happened}: {line}\n{where()}")
+
+
+def where() -> str:
+    return "in a worker process:\n" + traceback.format_exc()
 
 
 def die_with_parent() -> None:

@@ -39,7 +39,7 @@ def native(
     chunk: clients per unit of work; 0 cuts the cohort into about 16 parts, fewer where they are
     tiny.
     """
-    kernel, why, known = None, "", shapes(task)
+    kernel, why, known = None, "the kernel knows no such layers", shapes(task)
     if known and local.sgd is None:
         why = f"the kernel knows no local={local.name}"
     elif known:
@@ -64,7 +64,8 @@ def native(
         )
     return Engine(
         name="native",
-        how="PyTorch operations" + (f" ({why})" if why else ""),
+        how="PyTorch operations",
+        why=why,
         solver=one_by_one(task, examples, local, written),
         chunk_size=lambda cohort, steps: chunk or min(16, -(-cohort // 16)),
         open=lambda work: open_workers(work, workers),
@@ -127,5 +128,5 @@ def chunk_size(products: int, local: Local, cohort: int, steps: float) -> int:
 
     products: multiplications of an example's forward pass.
     """
-    seconds = steps * (1e-6 + 6e-11 / 2 * products * max(local.work.batch_size, 1))
+    seconds = steps * (1e-6 + 3e-11 * products * (local.work.batch_size or 256))
     return min(cohort, max(-(-cohort // 16), int(5e-4 / seconds)))

@@ -44,7 +44,7 @@ def stack(
     if draws_while_training(task):
         raise ConfigError(
             "engine=stack has no random stream for each client, and this model draws while it "
-            "trains (dropout?); take engine=eager"
+            "trains (dropout?); take engine=auto"
         )
     names = list(task.parameters)
     replays = on_gpu(task)

@@ -27,7 +27,7 @@ def first_manifest(digest: str, composed: Composed, experiment: Experiment) -> d
         "parameters": sum(p.numel() for p in experiment.task.module.parameters()),
         "clients": len(experiment.partition),
         "device": str(experiment.test.x.device),
-        "engine": engine_facts(experiment),
+        "engine": {**engine_facts(experiment), "why": experiment.engine.why},
         "threads_per_worker": torch.get_num_threads(),
         "versions": {
             "fedrun": fedrun.__version__,

@@ -193,11 +193,12 @@ def is_worth_saving(settings: Settings, round: int, seconds: float) -> bool:
 
 def refuse_other_engine(path: Path, manifest: Mapping[str, Any], experiment: Experiment) -> None:
     """A run goes on with the engine that began it: another one gives other bits."""
-    before, here = manifest.get("engine"), engine_facts(experiment)
-    if before is not None and before != here:
+    begun, here = manifest.get("engine"), engine_facts(experiment)
+    if begun is not None and {key: begun.get(key) for key in here} != here:
+        why = f"; {experiment.engine.why}" if experiment.engine.why else ""
         raise RunError(
-            f"{path} was trained by engine {before['name']} ({before['how']}), and this machine "
-            f"would take {here['name']} ({here['how']}), whose bits differ;\n"
+            f"{path} was trained by engine {begun['name']} ({begun['how']}), and here it would be "
+            f"{here['name']} ({here['how']}{why}), whose bits differ;\n"
             f"go on where it began, or start a new run: "
             f"fedrun train config={shlex.quote(str(path / 'config.yaml'))}"
         )

@@ -61,6 +61,36 @@ def test_a_tensor_comes_as_it_was_with_its_order_in_memory(arena, name):
     got.add_(1) if got.dtype != torch.bool else got.logical_not_()  # may be written to
 
 
+NOT_IN_NUMPY = [torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.complex32]
+
+
+@pytest.mark.parametrize("dtype", NOT_IN_NUMPY, ids=str)
+@pytest.mark.parametrize("shape", [(), (0, 3), (5,), (40, 30)], ids=str)
+def test_types_that_numpy_does_not_know(arena, dtype, shape):
+    """As bytes, for PyTorch compares few of these."""
+    size = dtype.itemsize
+    bits = torch.arange(max(1, torch.Size(shape).numel()) * size, dtype=torch.uint8)
+    value = bits.view(dtype)[: torch.Size(shape).numel()].view(shape)
+    value = value.t() if len(shape) == 2 else value
+    got = reader_of(arena).read(arena.write(Tree(a=value, b=torch.ones(3))))["a"]
+    assert (got.dtype, got.shape, got.stride()) == (dtype, value.shape, value.stride())
+    whole = (value.numel(),), (1,)
+    raw = [one.as_strided(*whole).view(torch.uint8) for one in (got, value)]
+    assert torch.equal(*raw)
+    got.zero_()  # may be written to
+
+
+def test_bfloat16_keeps_its_numbers(arena):
+    value = torch.tensor([1.0, -2.5, float("inf"), 3.0e38] * 100, dtype=torch.bfloat16)
+    assert equal(reader_of(arena).read(arena.write(value)), value)
+
+
+def test_what_pytorch_has_put_off_is_done(arena):
+    value = torch.tensor([1 + 2j, 3 - 1j])
+    assert reader_of(arena).read(arena.write(value.conj())).tolist() == [1 - 2j, 3 + 1j]
+    assert reader_of(arena).read(arena.write(value.conj().imag)).tolist() == [-2.0, 1.0]
+
+
 @pytest.mark.parametrize("view", [torch.arange(900.0)[::3], torch.ones(1).expand(700)])
 def test_gaps_and_shared_elements_are_not_sent(arena, view):
     block = arena.write(view)

@@ -182,7 +182,7 @@ def test_it_computes_the_same_on_older_processors(isa, monkeypatch, tmp_path):
     monkeypatch.setattr(_compiler, "FLAGS", (*flags, *isa))
     assert_near_the_truth("three of them", sgd(1, lr=0.02, momentum=0.5))
     assert_near_the_truth("many channels", sgd(1, lr=0.02))
-    assert len(list((tmp_path / "fedrun").iterdir())) == 1
+    assert len(list((tmp_path / "fedrun").glob("*.so"))) == 1
 
 
 def known(*layers, shape=(1, 6, 6)):

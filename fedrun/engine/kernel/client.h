@@ -27,11 +27,11 @@ struct Client {
   bool general;                // momentum or clipping: gradients are made before they are applied
   int pending = 0, now = 0;    // rows whose update is still to be made; which inputs are current
   float factor = 1;            // what clipping leaves of the gradient
-  float shrink, scratch[BLOCK * PANEL], zeros[BLOCK * PANEL] = {};
+  float rate, scratch[BLOCK * PANEL], zeros[BLOCK * PANEL] = {};
 
   Client(int convolutions, const int32_t* numbers, int count, const int32_t* sizes, Loss loss,
          Rule rule, int batch)
-      : loss(loss), rule(rule), general(rule.general()), shrink(rule.shrink()) {
+      : loss(loss), rule(rule), general(rule.general()), rate(rule.rate()) {
     front.make(convolutions, numbers, rule, batch);
     int groups = (batch + ROWS - 1) / ROWS;
     for (int l = 0; l < count; l++) {
@@ -42,7 +42,7 @@ struct Client {
     }
     if (convolutions) entry.make(sizes[0], groups);
   }
-  bool affine() const { return rule.tilted || shrink != 1; }
+  bool affine() const { return rule.tilted || rate != 0; }
 
   template <class F>
   static void for_groups(int rows, F f) {
@@ -53,7 +53,7 @@ struct Client {
   void add_products(const Layer& q, int block, int column, float* w) {
     for_groups(pending, [&](int group, int rows) {
       auto& table = q.shape.width(column) == PANEL ? UPDATE_WIDE : UPDATE_ONE;
-      table[rows - 1](q.inputs[1 - now].at(group, block), w, nullptr, 1,
+      table[rows - 1](q.inputs[1 - now].at(group, block), w, nullptr, 0,
                       q.slopes.at(group, column), q.shape.depth(block));
     });
   }
@@ -71,7 +71,7 @@ struct Client {
       bool wide = width == PANEL;
       auto& table = affine() ? (wide ? AFFINE_WIDE : AFFINE_ONE) : wide ? UPDATE_WIDE : UPDATE_ONE;
       const float* shift = rule.tilted ? q.own.tilt.get() + at : zeros;
-      table[pending - 1](q.inputs[1 - now].at(0, block), q.own.w.get() + at, shift, shrink,
+      table[pending - 1](q.inputs[1 - now].at(0, block), q.own.w.get() + at, shift, rate,
                          q.slopes.at(0, column), depth);
     } else if (rule.clip != 0) {
       q.own.step(rule, factor, at, q.own.gradient.get() + at, count);

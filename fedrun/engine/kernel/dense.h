@@ -2,7 +2,7 @@
 //
 // - Weights are cut into blocks of BLOCK inputs x PANEL outputs that stay in the first-level cache.
 // - No gradient is stored: `w += x^T d` accumulates in registers, d being the scaled slope. Drift,
-//   anchor, mu and weight decay make the step affine, `w = shrink * w + shift + x^T d`.
+//   anchor, mu and weight decay make the step affine, `w += shift - rate * w + x^T d`.
 // - Activations lie in blocks [BLOCK inputs][rows], so that every address is a constant offset.
 #pragma once
 
@@ -32,9 +32,9 @@ static void forward(const float* x, const float* w, float* y, int inputs) {
     for (int n = 0; n < N; n++) store(y + r * BLOCK + n * LANES, sum[r][n]);
 }
 
-// W = shrink * W + shift + x^T d
+// W += shift - rate * W + x^T d
 template <int R, int N, bool AFFINE>
-static void update(const float* x, float* w, const float* shift, float shrink, const float* d,
+static void update(const float* x, float* w, const float* shift, float rate, const float* d,
                    int inputs) {
   Vector slope[R][N];
   for (int r = 0; r < R; r++)
@@ -47,7 +47,7 @@ static void update(const float* x, float* w, const float* shift, float shrink, c
     }
     for (int n = 0; n < N; n++) {
       Vector weight = load(w + (k * N + n) * LANES);
-      if (AFFINE) weight = weight * shrink + load(shift + (k * N + n) * LANES);
+      if (AFFINE) sum[n] += load(shift + (k * N + n) * LANES) - rate * weight;
       store(w + (k * N + n) * LANES, weight + sum[n]);
     }
   }

@@ -95,6 +95,9 @@ extern "C" int fedrun_train(int32_t num_convolutions, const int32_t* convolution
     for (size_t l = 0; l < layers.size(); l++) {
       const Held& q = layers[l];
       float* w = q.own->w.get();
+      // what lies between the real outputs may be NaN, if the client before this one diverged
+      memset(w, 0, q.own->size * 4);
+      if (rule.tilted) memset(q.own->tilt.get(), 0, q.own->size * 4);
       if (sharing) memcpy(w, shared[l].get(), q.bias * 4);
       else q.pack(part(start, 2 * l), w);
       memcpy(w + q.bias, part(start, 2 * l + 1), q.outputs * 4);
@@ -125,6 +128,6 @@ extern "C" int fedrun_train(int32_t num_convolutions, const int32_t* convolution
     sums[3 * c + 2] = total.seen;
   }
   return 0;
-} catch (const std::bad_alloc&) {
+} catch (const std::exception&) {
   return 1;
 }

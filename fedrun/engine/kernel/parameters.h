@@ -9,9 +9,10 @@ struct Rule {
   float lr, momentum, decay, pull, clip;
   bool tilted;
   // Momentum or clipping: gradients are made before they are applied. Otherwise slopes are scaled
-  // by -lr from the start, the tilt too, and a step is w <- shrink w + tilt + g.
+  // by -lr from the start, the tilt too, and a step is w <- w + (g + tilt - rate w): rounded once.
+  // Never w <- (1 - rate) w + ...: float32 rounds that factor the same way in every step.
   bool general() const { return momentum != 0 || clip != 0; }
-  float shrink() const { return 1 - lr * (pull + decay); }
+  float rate() const { return lr * (pull + decay); }
 };
 
 struct Parameters {
@@ -31,11 +32,11 @@ struct Parameters {
     const float* tilts = rule.tilted ? tilt.get() + at : nullptr;
     float* velocities = rule.momentum != 0 ? velocity.get() + at : nullptr;
     if (!rule.general()) {
-      const float shrink = rule.shrink();
+      const float rate = rule.rate();
       for (size_t i = 0; i < count; i += LANES) {
-        Vector weight = load(weights + i) * shrink;
-        if (tilts) weight += load(tilts + i);
-        store(weights + i, weight + load(g + i));
+        Vector weight = load(weights + i), change = load(g + i) - rate * weight;
+        if (tilts) change += load(tilts + i);
+        store(weights + i, weight + change);
       }
       return;
     }
