@@ -184,7 +184,7 @@ struct Convolution {
       sum += load(d);
       for (int o = 0; o < many; o++) {
         const int end = ends[o];
-        int32_t bits;
+        uint32_t bits;
         memcpy(&bits, d + o, 4);
         memcpy(slope + end, &bits, 4);
         place[end] = from[o];
