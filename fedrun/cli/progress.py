@@ -145,11 +145,12 @@ def observer(quiet: bool) -> Iterator[Watching]:
 
 
 def heading(experiment: Experiment) -> str:
-    federation = experiment.federation
+    federation, engine = experiment.federation, experiment.engine
+    slower = f"\nengine {engine.name}, {engine.how}: {engine.why}" if engine.why else ""
     return (
         f"{experiment.dataset.name}: {len(federation.held):,} clients "
         f"({federation.cohort_size:,} a round), {experiment.partition.rule}, "
-        f"{len(experiment.dataset.train):,} examples"
+        f"{len(experiment.dataset.train):,} examples{slower}"
     )
 
 

@@ -123,10 +123,6 @@ class Bank:
         parts = [part for part in parts if len(part[0])]
         return self.store.keep(self, parts) if self.fresh and parts else self
 
-    def renewed(self, rows: Mapping[int, Tree]) -> Bank:
-        """The same for rows that lie apart."""
-        return self.put_all([([client], stack([state])) for client, state in rows.items()])
-
     def to_tree(self) -> Tree:
         """What a checkpoint holds of the bank; empty while nothing is kept."""
         return self.store.to_tree(self) if self.rows else Tree()

@@ -4,6 +4,7 @@ innermost, and max pooling is 15 to 40 times as fast; the numbers are the same."
 from __future__ import annotations
 
 import copy
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ def convolutional(module: nn.Module) -> bool:
     return any(isinstance(layer, nn.Conv2d) for layer in module.modules())
 
 
+@lru_cache(maxsize=4)
 def takes_channels_last(task: Task) -> bool:
     """Whether the model should get its images so: it convolves them on a CPU, and has no `view`
     that holds in the usual layout only (`x.view(len(x), -1)`), as a trial shows."""

@@ -15,6 +15,7 @@ The figures behind it stand in `scripts/README.md`.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from fedrun.core.federation import Engine
 from fedrun.core.local import Local
@@ -39,12 +40,14 @@ def auto(
     """
     parameters = list(task.parameters.values())
     on_gpu = parameters[0].device.type == "cuda"
+    why = ""
     with suppress(ConfigError):  # a model that it does not know
         made = native(task, examples, local, workers=workers, chunk=chunk)
         if made.how == COMPILED or not is_chain(task.module):
             return made
+        why = made.why
     small = sum(p.numel() for p in parameters) < SMALL
     if on_gpu or small or is_chain(task.module):
         with suppress(ConfigError):  # it draws, or cannot be lifted
-            return stack(task, examples, local, workers=workers, chunk=chunk)
+            return replace(stack(task, examples, local, workers=workers, chunk=chunk), why=why)
     return eager(task, examples, local, seed, workers=workers, chunk=chunk)

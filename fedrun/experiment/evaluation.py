@@ -25,7 +25,7 @@ BLOCKS = 8
 
 
 @dataclass(frozen=True)
-class Rows:
+class TestRows:
     """A job: score these rows of the test set."""
 
     begin: int
@@ -36,7 +36,7 @@ def open_crew(experiment: Experiment) -> AbstractContextManager[Map]:
     """Those who train this experiment's chunks and score its test set."""
 
     def work(message: Tree, job: Any) -> Any:
-        if isinstance(job, Rows):
+        if isinstance(job, TestRows):
             return score_rows(experiment, message, job)
         return experiment.protocol.chunk(message, job)
 
@@ -69,12 +69,12 @@ def figures(experiment: Experiment, state: State, parts: Iterable[Scores]) -> di
     return figures
 
 
-def blocks(count: int) -> list[Rows]:
+def blocks(count: int) -> list[TestRows]:
     """At most `BLOCKS` blocks of whole batches."""
     size = BATCH * -(-count // (BATCH * BLOCKS))
-    return [Rows(begin, min(begin + size, count)) for begin in range(0, count, size)]
+    return [TestRows(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
 
-def score_rows(experiment: Experiment, model: Tree, rows: Rows) -> Scores:
+def score_rows(experiment: Experiment, model: Tree, rows: TestRows) -> Scores:
     test, part = experiment.test, slice(rows.begin, rows.end)
     return score(experiment.task, model, Examples(test.x[part], test.y[part]))

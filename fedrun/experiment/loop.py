@@ -38,7 +38,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Trained:
+class Pending:
     """A round whose figures may still be on their way; `scores` is None where it has none."""
 
     state: State
@@ -56,7 +56,7 @@ def rounds(experiment: Experiment, state: State, history: History, crew: Map) ->
     time/round_seconds: from event to event, so they add up to the time that the run took.
     """
     settings, history = experiment.settings, list(history)
-    last: Trained | None = None
+    last: Pending | None = None
     shown = perf_counter()
     while True:
         began = perf_counter()
@@ -83,7 +83,7 @@ def rounds(experiment: Experiment, state: State, history: History, crew: Map) ->
         metrics = plain_metrics(experiment, state, record)
         due = is_due(settings, state.round) or stop_reason(settings.stop, [*history, metrics])
         scores = hand_out(experiment, state, crew) if due else None
-        last = Trained(state, metrics, record.clients, scores, seconds)
+        last = Pending(state, metrics, record.clients, scores, seconds)
 
 
 def plain_metrics(experiment: Experiment, state: State, record: Record) -> dict[str, float]:
@@ -94,11 +94,11 @@ def plain_metrics(experiment: Experiment, state: State, record: Record) -> dict[
     return {**metrics, "train/examples": record.examples}
 
 
-def scored(experiment: Experiment, trained: Trained) -> dict[str, float]:
+def scored(experiment: Experiment, pending: Pending) -> dict[str, float]:
     """The round's metrics with the model's figures, which are waited for."""
-    if trained.scores is None:
-        return trained.metrics
-    return {**trained.metrics, **figures(experiment, trained.state, trained.scores)}
+    if pending.scores is None:
+        return pending.metrics
+    return {**pending.metrics, **figures(experiment, pending.state, pending.scores)}
 
 
 def refuse_divergence(settings: Settings, state: State, record: Record, history: History) -> None:

@@ -28,6 +28,17 @@ def run(fedrun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fedrun.small(tmp_path_factory.mktemp("output") / "run")
 
 
+def test_a_slower_engine_says_why(fedrun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CXX", "/no/compiler")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    run = tmp_path / "run"
+    out = fedrun(f"train {WINE} rounds=1 run.dir={run}").out
+    why = "no C++ compiler (/no/compiler) is installed"
+    assert out.splitlines()[1] == f"engine stack, lockstep, written out: {why}"
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["engine"] == {"name": "stack", "how": "lockstep, written out", "why": why}
+
+
 def test_a_line_a_round_in_a_pipe(fedrun) -> None:
     out = fedrun(f"train {WINE} rounds=3").out
     heading, *rounds = out.splitlines()[:4]

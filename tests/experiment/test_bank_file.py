@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fedrun.core.bank import Bank
 from fedrun.core.option import RunError
-from fedrun.core.tree import Tree, expand
+from fedrun.core.tree import Tree, expand, stack
 from fedrun.experiment.bank_file import BankFile, age
 
 FRESH = Tree(control=Tree(w=torch.zeros(2, 3), b=torch.zeros(())), flag=torch.tensor([True]))
@@ -59,7 +59,7 @@ def test_clients_keep_what_was_put(tmp_path: Path) -> None:
 def test_nothing_is_written_before_the_first_row(tmp_path: Path) -> None:
     bank = opened(tmp_path / "checkpoints")
     assert values(bank.take([1, 2])) == [0, 0]
-    assert bank.renewed({}).to_tree() == Tree()
+    assert bank.put_all([]).to_tree() == Tree()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -86,14 +86,14 @@ def test_one_bank_cannot_be_gone_on_from_twice(tmp_path: Path) -> None:
 )
 def test_a_row_of_another_shape_or_type_is_refused(tmp_path: Path, row: Tree) -> None:
     with pytest.raises(RunError, match=r"where client_init gives a torch.float32 of shape"):
-        opened(tmp_path).renewed({1: row})
+        opened(tmp_path).put([1], stack([row]))
 
 
 def test_the_order_of_the_names_does_not_matter(tmp_path: Path) -> None:
     whole = state(4)
     row = Tree(flag=whole["flag"][0], control=Tree(b=whole["control"]["b"][0],
                                                    w=whole["control"]["w"][0]))  # fmt: skip
-    assert values(opened(tmp_path).renewed({3: row}).take([3])) == [4]
+    assert values(opened(tmp_path).put([3], stack([row])).take([3])) == [4]
 
 
 def test_there_and_back(tmp_path: Path) -> None:
