@@ -16,11 +16,13 @@ COMPONENTS = {
 }  # fmt: skip
 ALLOWED = {
     "core": {"core"},
+    "accounting": {"core", "accounting"},
     **{folder: {"core", folder} for folder in COMPONENTS},
+    "privacy": {"core", "accounting", "privacy"},
     "protocol": {"core", "protocol"},
-    "experiment": {"core", "experiment"},  # components by name, through `bind` alone
-    "report": {"core", "experiment", "report"},
-    "cli": {"core", "experiment", "report", "cli"},
+    "experiment": {"core", "accounting", "experiment"},  # components by name, through `bind` alone
+    "report": {"core", "accounting", "experiment", "report"},
+    "cli": {"core", "accounting", "experiment", "report", "cli"},
 }
 FORBIDDEN = {
     r"^\s*(import|from) pickle\b": {"engine/_arena.py"},  # between its own processes

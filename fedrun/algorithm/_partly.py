@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
 
-from fedrun.algorithm.fedavg import client_weights
+from fedrun.algorithm.fedavg import Weights, client_weights
 from fedrun.core.algorithm import Algorithm, Clients, Reply, Round, Server, Trained
 from fedrun.core.task import Task
 from fedrun.core.tree import Tree, expand
@@ -24,7 +23,7 @@ def partly_shared(
     train: Callable[[Clients, Tree], Trained],
     shared: Sequence[str],
     own: Sequence[str],
-    weights: Literal["examples", "uniform"],
+    weights: Weights,
     fixed: Tree = NOTHING,
 ) -> Algorithm:
     """FedAvg of the parameters named in `shared`; those in `own` are the state of a client.

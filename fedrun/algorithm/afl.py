@@ -88,6 +88,7 @@ def afl(
         server_update=server_update,
         server_init=server_init,
         needs="each",
+        reads_data=True,
     )
 
 

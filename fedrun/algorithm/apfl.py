@@ -84,6 +84,7 @@ def apfl(
         personal=personal,
         own_buffers=True,
         gradients=alpha_lr > 0,
+        reads_data=True,
     )
 
 

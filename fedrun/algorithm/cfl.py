@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from fedrun.algorithm._everybody import everybody
-from fedrun.algorithm.fedavg import client_weights, fedavg
+from fedrun.algorithm.fedavg import Weights, client_weights, fedavg
 from fedrun.algorithm.ifca import best, picked
 from fedrun.core.algorithm import Algorithm, Clients, Reply, Round, Server
 from fedrun.core.dataset import Array
@@ -59,7 +59,7 @@ def cfl(
     wait: Size = 20,
     smallest: Annotated[int, at_least(2)] = 3,
     linkage: Linkage = "complete",
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """Clients are split into clusters, each with its own model, where their updates disagree.
 
@@ -68,7 +68,8 @@ def cfl(
     wait: rounds before the first cut (authors' code: 20).
     smallest: clients that a cluster must have to be cut (authors' code: 3).
     linkage: how clusters are halved: complete (authors' code) or single (the paper's optimal cut).
-    weights: a client counts by its examples n_k (paper), or all clients of a cluster count alike.
+    weights: a client counts by its examples n_k (paper), or all of a cluster alike; null: by its
+        examples, or as privacy asks.
     """
     everybody("cfl", cohort, seen)
 

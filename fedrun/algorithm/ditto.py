@@ -18,9 +18,9 @@ FedAvg's always.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fedrun.algorithm.fedavg import client_weights, fedavg
+from fedrun.algorithm.fedavg import Weights, client_weights, fedavg
 from fedrun.core.algorithm import Algorithm, Clients, Reply, Server
 from fedrun.core.local import Local
 from fedrun.core.option import Size, at_least
@@ -34,14 +34,15 @@ def ditto(
     *,
     lam: Annotated[float, at_least(0)] = 1.0,
     epochs: Size = 0,
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """FedAvg, and beside it each client trains a model of its own near the global one.
 
     lam: the paper's lambda, strength of the pull to the global model (authors' scripts: 1; 0 is
         training alone).
     epochs: passes for the own model in a round; 0: as much as for the global one.
-    weights: a client counts by its examples n_k, or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k, or all of the cohort alike; null: by its examples,
+        or as privacy asks.
     """
     work = Work(epochs, 0, local.work.batch_size) if epochs else None
 

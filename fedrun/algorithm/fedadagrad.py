@@ -13,18 +13,15 @@ stand in `fedrun/server/adagrad.py`; this choice takes `server=adagrad` along.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from fedrun.algorithm._server import stepping
-from fedrun.algorithm.fedavg import fedavg
+from fedrun.algorithm.fedavg import Weights, fedavg
 from fedrun.core.algorithm import Algorithm, Server
 
 
-def fedadagrad(
-    server: Server, *, weights: Literal["examples", "uniform"] = "examples"
-) -> Algorithm:
+def fedadagrad(server: Server, *, weights: Weights = None) -> Algorithm:
     """FedAvg whose server takes Adagrad steps.
 
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
     return fedavg(stepping("fedadagrad", server, "adagrad"), weights=weights)

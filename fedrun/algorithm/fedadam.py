@@ -13,16 +13,15 @@ ICLR 2021, algorithm 2. The server's rule, its variants and what they start from
 
 from __future__ import annotations
 
-from typing import Literal
-
 from fedrun.algorithm._server import stepping
-from fedrun.algorithm.fedavg import fedavg
+from fedrun.algorithm.fedavg import Weights, fedavg
 from fedrun.core.algorithm import Algorithm, Server
 
 
-def fedadam(server: Server, *, weights: Literal["examples", "uniform"] = "examples") -> Algorithm:
+def fedadam(server: Server, *, weights: Weights = None) -> Algorithm:
     """FedAvg whose server takes Adam steps.
 
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
     return fedavg(stepping("fedadam", server, "adam"), weights=weights)

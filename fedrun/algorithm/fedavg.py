@@ -20,11 +20,14 @@ from torch import Tensor
 from fedrun.core.algorithm import Algorithm, Clients, Reply, Round, Server
 from fedrun.core.tree import Tree
 
+Weights = Literal["examples", "uniform"] | None
 
-def fedavg(server: Server, *, weights: Literal["examples", "uniform"] = "examples") -> Algorithm:
+
+def fedavg(server: Server, *, weights: Weights = None) -> Algorithm:
     """Clients train from the global model; the server moves it to the weighted mean of theirs.
 
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
 
     def client_update(clients: Clients, message: Tree) -> Reply:
@@ -50,6 +53,6 @@ def fedavg(server: Server, *, weights: Literal["examples", "uniform"] = "example
     )
 
 
-def client_weights(clients: Clients, weights: Literal["examples", "uniform"]) -> Tensor:
+def client_weights(clients: Clients, weights: Weights) -> Tensor:
     """float32 [C]: n_k, or 1 for each."""
-    return clients.examples if weights == "examples" else torch.ones_like(clients.examples)
+    return torch.ones_like(clients.examples) if weights == "uniform" else clients.examples

@@ -14,16 +14,15 @@ classification", 2019, section 3: v <- beta v + Delta; x <- x + v. The server's 
 
 from __future__ import annotations
 
-from typing import Literal
-
 from fedrun.algorithm._server import stepping
-from fedrun.algorithm.fedavg import fedavg
+from fedrun.algorithm.fedavg import Weights, fedavg
 from fedrun.core.algorithm import Algorithm, Server
 
 
-def fedavgm(server: Server, *, weights: Literal["examples", "uniform"] = "examples") -> Algorithm:
+def fedavgm(server: Server, *, weights: Weights = None) -> Algorithm:
     """FedAvg whose server keeps a momentum.
 
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
     return fedavg(stepping("fedavgm", server, "sgd"), weights=weights)

@@ -21,6 +21,7 @@ from typing import Literal
 
 from fedrun.algorithm._layers import body_and_head
 from fedrun.algorithm._partly import part, partly_shared
+from fedrun.algorithm.fedavg import Weights
 from fedrun.core.algorithm import Algorithm, Clients, Server, Trained
 from fedrun.core.local import Local
 from fedrun.core.option import Count
@@ -37,14 +38,15 @@ def fedbabu(
     head: Count = 1,
     tune: Literal["all", "head", "body"] = "all",
     epochs: Count = 5,
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """Clients train the body alone, and fine-tune the model for themselves before they use it.
 
     head: how many of the last linear layers are never trained together (paper: 1).
     tune: what a client fine-tunes for itself: the whole model (all), its head or its body.
     epochs: passes over a client's own examples that make its model (at least 1).
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
     body, top = body_and_head("fedbabu", task, head)
     tuned = {"all": None, "head": top, "body": body}[tune]

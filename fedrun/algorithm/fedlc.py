@@ -25,12 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from fedrun.algorithm.fedavg import client_weights, fedavg
+from fedrun.algorithm.fedavg import Weights, client_weights, fedavg
 from fedrun.core.algorithm import Algorithm, Clients, Losses, Reply, Server
 from fedrun.core.dataset import Array
 from fedrun.core.option import ConfigError, at_least
@@ -44,12 +44,13 @@ def fedlc(
     counts: Callable[[], Array],
     *,
     tau: Annotated[float, at_least(0)] = 1.0,
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """Clients train with margins for the classes they hold little of.
 
     tau: size of the margins (paper: tuned; 0 is FedAvg).
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
     if task.spec.kind != "classes":
         raise ConfigError(
@@ -74,7 +75,7 @@ def fedlc(
             state=clients.state,
         )
 
-    return replace(fedavg(server, weights=weights), client_update=client_update)
+    return replace(fedavg(server, weights=weights), client_update=client_update, reads_data=True)
 
 
 def calibrated(task: Task, params: Tree, context: Tree, x: Tensor, y: Tensor) -> Losses:

@@ -84,6 +84,7 @@ def fedlin(
         survey=survey,
         client_update=client_update,
         gradients=True,
+        reads_data=True,
     )
 
 

@@ -31,7 +31,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from fedrun.algorithm.fedavg import client_weights, fedavg
+from fedrun.algorithm.fedavg import Weights, client_weights, fedavg
 from fedrun.core.algorithm import Algorithm, Clients, Reply, Round, Server, Trained
 from fedrun.core.local import Local
 from fedrun.core.option import ConfigError, at_least
@@ -44,14 +44,15 @@ def fednova(
     *,
     mu: Annotated[float, at_least(0)] = 0.0,
     tau_eff: Literal["code", "norm", "steps"] = "code",
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """Each client's way is divided by how far its steps carry, so that no client counts by them.
 
     mu: strength of FedProx's pull to where a client started; 0 is none.
     tau_eff: how far the server goes: the mean of |a_k|_1 (norm, the paper's), of the number of
         steps (steps), or norm without a pull and steps with one (code, as the authors' code does).
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
     if local.displacement is None:
         raise ConfigError(
@@ -85,7 +86,7 @@ def fednova(
     def server_update(state: Tree, mean: Tree, round: Round) -> Tree:
         return average.server_update(state, Tree(model=mean["model"] * mean["steps"]), round)
 
-    return replace(average, client_update=client_update, server_update=server_update)
+    return replace(average, client_update=client_update, server_update=server_update, divides=True)
 
 
 def norms(trained: Trained, momentum: float, mu: float) -> Tensor:

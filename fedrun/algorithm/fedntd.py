@@ -20,13 +20,13 @@ Limit: beta = 0 is FedAvg.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedrun.algorithm.fedavg import client_weights, fedavg
+from fedrun.algorithm.fedavg import Weights, client_weights, fedavg
 from fedrun.core.algorithm import Algorithm, Clients, Losses, Reply, Server
 from fedrun.core.option import ConfigError, above, at_least
 from fedrun.core.task import Task
@@ -39,13 +39,14 @@ def fedntd(
     *,
     beta: Annotated[float, at_least(0)] = 1.0,
     tau: Annotated[float, above(0)] = 3.0,
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """Clients keep what the global model says of the classes that an example is not of.
 
     beta: strength of the distillation (authors' code: 1; 0 is FedAvg).
     tau: temperature of both models' outputs (authors' code: 3).
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
     if task.spec.kind not in ("classes", "tokens") or task.spec.outputs < 3:
         raise ConfigError(
@@ -77,7 +78,7 @@ def fedntd(
             state=clients.state,
         )
 
-    return replace(fedavg(server, weights=weights), client_update=client_update)
+    return replace(fedavg(server, weights=weights), client_update=client_update, reads_data=True)
 
 
 def not_true(outputs: Tensor, y: Tensor) -> Tensor:

@@ -17,10 +17,9 @@ between or behind them goes with them. Heads start alike, as everything does. Ru
 
 from __future__ import annotations
 
-from typing import Literal
-
 from fedrun.algorithm._layers import body_and_head
 from fedrun.algorithm._partly import partly_shared
+from fedrun.algorithm.fedavg import Weights
 from fedrun.core.algorithm import Algorithm, Clients, Server, Trained
 from fedrun.core.option import Size
 from fedrun.core.task import Task
@@ -32,12 +31,13 @@ def fedper(
     server: Server,
     *,
     head: Size = 1,
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """Clients share all but the last layers of the model.
 
     head: how many of the last linear layers a client keeps to itself (0 is FedAvg).
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
 
     def train(clients: Clients, model: Tree) -> Trained:

@@ -15,9 +15,9 @@ options of their own (`clients.sampling`, `algorithm.weights`), set as in FedAvg
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fedrun.algorithm.fedavg import client_weights, fedavg
+from fedrun.algorithm.fedavg import Weights, client_weights, fedavg
 from fedrun.core.algorithm import Algorithm, Clients, Reply, Server
 from fedrun.core.option import at_least
 from fedrun.core.tree import Tree
@@ -27,12 +27,13 @@ def fedprox(
     server: Server,
     *,
     mu: Annotated[float, at_least(0)] = 0.01,
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """FedAvg whose clients are pulled back to where they started.
 
     mu: strength of the pull (paper: 0.001 to 1; 0 is FedAvg).
-    weights: a client counts by its examples n_k, or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k, or all of the cohort alike; null: by its examples,
+        or as privacy asks.
     """
 
     def client_update(clients: Clients, message: Tree) -> Reply:

@@ -8,20 +8,17 @@ full-batch gradient step of size `local.lr * server.lr` on the pooled data.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from fedrun.algorithm.fedavg import fedavg
+from fedrun.algorithm.fedavg import Weights, fedavg
 from fedrun.core.algorithm import Algorithm, Server
 from fedrun.core.local import Local
 from fedrun.core.option import ConfigError
 
 
-def fedsgd(
-    local: Local, server: Server, *, weights: Literal["examples", "uniform"] = "examples"
-) -> Algorithm:
+def fedsgd(local: Local, server: Server, *, weights: Weights = None) -> Algorithm:
     """One gradient on the whole local set per client and round, averaged.
 
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
     work = local.work
     if work.batch_size != 0:

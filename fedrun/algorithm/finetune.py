@@ -17,9 +17,8 @@ nothing of it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
-from fedrun.algorithm.fedavg import fedavg
+from fedrun.algorithm.fedavg import Weights, fedavg
 from fedrun.core.algorithm import Algorithm, Clients, Server
 from fedrun.core.local import Local
 from fedrun.core.option import Size
@@ -32,13 +31,14 @@ def finetune(
     server: Server,
     *,
     epochs: Size = 1,
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """FedAvg, and each client trains the global model on for itself before it uses it.
 
     epochs: passes over a client's own examples that make its model (0: the global model as it
         is, scored on each client's share).
-    weights: a client counts by its examples n_k, or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k, or all of the cohort alike; null: by its examples,
+        or as privacy asks.
     """
     work = Work(epochs, 0, local.work.batch_size)
 

@@ -101,6 +101,8 @@ def ifca(
         personal=lambda clients, message: picked(
             message["models"], best(clients, message["models"])
         ),
+        reads_data=True,
+        divides=True,
     )
 
 

@@ -19,10 +19,10 @@ first weights. Their self-supervised and fair variants of the local loss are lef
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 from fedrun.algorithm._layers import body_and_head
 from fedrun.algorithm._partly import partly_shared
+from fedrun.algorithm.fedavg import Weights
 from fedrun.core.algorithm import Algorithm, Clients, Server, Trained
 from fedrun.core.option import Count
 from fedrun.core.task import Task
@@ -34,12 +34,13 @@ def lg_fedavg(
     server: Server,
     *,
     head: Count = 1,
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """Clients share the last layers of the model alone.
 
     head: how many of the last linear layers are shared; the rest stays with the client.
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
 
     def train(clients: Clients, model: Tree) -> Trained:

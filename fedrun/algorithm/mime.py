@@ -73,7 +73,13 @@ def mime(
     def server_update(state: Tree, mean: Tree, round: Round) -> Tree:
         return lite.server_update(state, Tree(mean, **mean["survey"]), round)
 
-    return replace(lite, survey=survey, client_update=client_update, server_update=server_update)
+    return replace(
+        lite,
+        survey=survey,
+        client_update=client_update,
+        server_update=server_update,
+        reads_data=True,
+    )
 
 
 def corrected(task: Task, params: Tree, context: Tree, x: Tensor, y: Tensor) -> Losses:

@@ -76,6 +76,7 @@ def mimelite(
         server_init=lambda params: Tree(average.server_init(params), momentum=params.zeros()),
         message=lambda state: Tree(model=state["model"], momentum=state["momentum"]),
         gradients=True,
+        reads_data=True,
     )
 
 

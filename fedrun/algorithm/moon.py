@@ -28,13 +28,13 @@ statistics, which do not travel with them, are those of the batch.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fedrun.algorithm.fedavg import client_weights, fedavg
+from fedrun.algorithm.fedavg import Weights, client_weights, fedavg
 from fedrun.core.algorithm import Algorithm, Clients, Losses, Reply, Server
 from fedrun.core.option import ConfigError, above, at_least
 from fedrun.core.task import Task
@@ -47,13 +47,14 @@ def moon(
     *,
     mu: Annotated[float, at_least(0)] = 1.0,
     tau: Annotated[float, above(0)] = 0.5,
-    weights: Literal["examples", "uniform"] = "examples",
+    weights: Weights = None,
 ) -> Algorithm:
     """Clients keep their representations near the global model's and away from their last one's.
 
     mu: strength of the contrast (paper: 5 on CIFAR-10, 1 on CIFAR-100; 0 is FedAvg).
     tau: temperature of the contrast (paper: 0.5).
-    weights: a client counts by its examples n_k (paper), or all clients of the cohort count alike.
+    weights: a client counts by its examples n_k (paper), or all of the cohort alike; null: by its
+        examples, or as privacy asks.
     """
     refuse_flat(task)
 
@@ -82,6 +83,7 @@ def moon(
         fedavg(server, weights=weights),
         client_update=client_update,
         client_init=lambda params: Tree(own=params),
+        reads_data=True,
     )
 
 

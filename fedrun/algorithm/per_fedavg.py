@@ -78,6 +78,7 @@ def per_fedavg(
         client_update=client_update,
         personal=personal,
         has_global=False,
+        reads_data=True,
     )
 
 

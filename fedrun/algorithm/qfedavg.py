@@ -82,4 +82,10 @@ def qfedavg(
     def server_update(state: Tree, mean: Tree, round: Round) -> Tree:
         return average.server_update(state, Tree(model=mean["model"] / mean["curvature"]), round)
 
-    return replace(average, client_update=client_update, server_update=server_update)
+    return replace(
+        average,
+        client_update=client_update,
+        server_update=server_update,
+        reads_data=True,
+        divides=True,
+    )

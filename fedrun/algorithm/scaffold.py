@@ -128,4 +128,6 @@ def scaffold(
         message=lambda state: Tree(model=state["model"], control=state["control"]),
         client_init=lambda params: Tree(control=params.zeros()),
         gradients=option == 1,
+        reads_data=option == 1,
+        divides=variant == "niid_bench",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from fedrun.cli.theme import amount
 from fedrun.experiment.build import build
 from fedrun.experiment.compose import Composed
 from fedrun.experiment.loop import check_stop
@@ -30,7 +31,7 @@ def dry_run(composed: Composed) -> None:
     )
     console.print(f"model      {parameters:,} parameters")
     console.print(
-        f"training   {settings.rounds:,} rounds of {federation.cohort_size:,} clients, "
+        f"training   {settings.rounds:,} rounds of {amount(federation.cohort_size)} clients, "
         f"{steps:,.0f} steps each on average"
     )
     console.print(f"run        {run_path(composed)}")

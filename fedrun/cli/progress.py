@@ -16,7 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fedrun.cli.theme import COLUMNS, THEME, duration, figure, name_of, sparkline
+from fedrun.cli.privacy_view import privacy_lines
+from fedrun.cli.theme import COLUMNS, THEME, amount, duration, figure, name_of, sparkline
 from fedrun.core.metric import SCORED
 from fedrun.experiment.build import Experiment
 from fedrun.experiment.files import read_json, read_json_lines
@@ -69,7 +70,7 @@ class Lines(Watching):
         parts += [
             f"{name} {figure(event.metrics[name])}" for name in COLUMNS if name in event.metrics
         ]
-        if event.metrics["clients/rejected"]:
+        if event.metrics.get("clients/rejected"):
             parts.append(f"rejected {event.metrics['clients/rejected']}")
         parts.append(f"{event.metrics['time/round_seconds']:.2f} s")
         self.console.print("  ".join(parts), soft_wrap=True)
@@ -150,7 +151,7 @@ def heading(experiment: Experiment) -> str:
     slower = f"\nengine {engine.name}, {engine.how}: {engine.why}" if engine.why else ""
     return (
         f"{experiment.dataset.name}: {len(federation.held):,} clients "
-        f"({federation.cohort_size:,} a round), {experiment.partition.rule}, "
+        f"({amount(federation.cohort_size)} a round), {experiment.partition.rule}, "
         f"{len(experiment.dataset.train):,} examples{slower}"
     )
 
@@ -193,16 +194,20 @@ def closing(path: Path, watching: Watching, console: Console, shown: Path | None
             course = sparkline(values, 26, ascii_only=ascii_only) if values else ""
             table.add_row(f"[key]{name_of(name)}[/]", figure(value), *row, f"[course]{course}[/]")
     console.print(table)
-    rejected = sum(line["clients/rejected"] for line in lines)
+    rejected = sum(line.get("clients/rejected", 0) for line in lines)
     if rejected:
         console.print(f"\n{rejected} updates of clients were rejected: they were not finite")
     sent = summary["comm/up_bytes"] + summary["comm/down_bytes"]
+    speed = summary.get("time/examples_per_second")
     console.print(
         f"\n{summary['rounds']} rounds ({summary['stopped']}) "
         f"in {duration(summary['time/seconds'])}, "
-        f"{summary['time/examples_per_second']:,.0f} examples/s, {sent / 1e6:,.1f} MB sent",
+        + (f"{speed:,.0f} examples/s, " if speed is not None else "")
+        + f"{sent / 1e6:,.1f} MB sent",
         soft_wrap=True,
     )
+    for line in privacy_lines(summary.get("privacy")):
+        console.print(line, soft_wrap=True, markup=False)
     where = shlex.quote(str(shown or path))
     for line in (
         f"\nrun      {where}",

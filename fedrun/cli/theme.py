@@ -19,6 +19,7 @@ COLUMNS = (
     "personal/accuracy_mean",
     "personal/accuracy_worst10",
     "unseen/accuracy_mean",
+    "privacy/epsilon",
 )
 PARTS = {
     "mean": "mean {}",
@@ -33,6 +34,11 @@ ASCII_BARS = "_.-~=+*#"
 def figure(value: float) -> str:
     """Four decimals; short powers of ten where those would say nothing."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
+
+
+def amount(value: float) -> str:
+    """A number of clients, of which there may be a part on average."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f} on average"
 
 
 def name_of(metric: str) -> str:

@@ -138,12 +138,13 @@ class Round:
     """What the server side knows of the round: its number t = 0, 1, ..., the clients whose updates
     were accepted, and all clients there are.
 
-    clients: int64, the numbers of the accepted ones; weight: theirs, None where the algorithm is
-    shown their mean alone.
+    accepted: how many; where who came is secret, how many come on average.
+    clients: int64, the numbers of the accepted ones, of nobody where that is secret; weight:
+    theirs, None where the algorithm is shown their mean alone.
     """
 
     t: int
-    accepted: int
+    accepted: float
     population: int
     clients: Tensor
     weight: Tensor | None
@@ -168,6 +169,9 @@ class Algorithm:
     gradients: whether it asks for gradients over all that a client holds, as what its local steps
         see: with batch normalisation they are those of another function
     has_global: whether the global model is meant to be used, and is scored
+    reads_data: whether what leaves a client, or stays with it, depends on its data otherwise than
+        through plain solves: on a loss, a gradient, or an objective of its own
+    divides: whether the server divides one sent mean by another
     """
 
     client_update: Callable[[Clients, Tree], Reply]
@@ -182,6 +186,8 @@ class Algorithm:
     own_buffers: bool = False
     gradients: bool = False
     has_global: bool = True
+    reads_data: bool = False
+    divides: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,20 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from fedrun.core.dataset import Array
 from fedrun.core.tree import Tree, per_client
 
 
 @dataclass(frozen=True)
 class Packets:
-    """What the clients of a chunk send: update Tree_C with its weight float32 [C]."""
+    """What the clients of a chunk send: update Tree_C with its weight float32 [C].
+
+    clipped: bool [C], for the records, whose update was shortened on its way here; None is nobody.
+    """
 
     update: Tree
     weight: Tensor
+    clipped: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -36,30 +41,63 @@ Sent = TypeVar("Sent", Packets, Total)
 
 
 @dataclass(frozen=True)
-class Layer:
-    """encode: at the clients of a chunk; decode: at the server, on the sum over the cohort."""
+class Context:
+    """Where a layer is at work: the round, 1, 2, ..., and the clients of the packets, int64 [C]; at
+    the server nobody."""
 
-    encode: Callable[[Packets], Packets]
-    decode: Callable[[Total], Total]
+    round: int
+    clients: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """encode: at the clients of a chunk, with what the server told them; decode: at the server, on
+    the sum over the cohort and the layer's state.
+
+    init: the state before round 1; told: (state) -> what the clients of a round are told.
+    """
+
+    encode: Callable[[Packets, Tree, Context], Packets]
+    decode: Callable[[Total, Tree, Context], tuple[Total, Tree]]
+    init: Callable[[], Tree] = Tree
+    told: Callable[[Tree], Tree] = lambda state: Tree()
 
 
 weigh = Layer(
-    encode=lambda packets: replace(packets, update=per_client(packets.update, packets.weight)),
-    decode=lambda total: replace(total, update=total.update / total.weight),
+    encode=lambda packets, *_: replace(packets, update=per_client(packets.update, packets.weight)),
+    decode=lambda total, state, _: (replace(total, update=total.update / total.weight), state),
 )
 """Updates travel multiplied by their weights; the sum is divided by the sum of the weights."""
 
 
-def encode(chain: Sequence[Layer], packets: Packets) -> Packets:
-    for layer in chain:
-        packets = layer.encode(packets)
+def init(chain: Sequence[Layer]) -> Tree:
+    """The state of every layer that has one, under its place."""
+    states = ((str(place), layer.init()) for place, layer in enumerate(chain))
+    return Tree((place, state) for place, state in states if state)
+
+
+def told(chain: Sequence[Layer], states: Tree) -> Tree:
+    """What the clients are told by every layer that tells them something."""
+    words = ((place, chain[int(place)].told(state)) for place, state in states.items())
+    return Tree((place, word) for place, word in words if word)
+
+
+def encode(chain: Sequence[Layer], packets: Packets, told: Tree, context: Context) -> Packets:
+    for place, layer in enumerate(chain):
+        packets = layer.encode(packets, told.get(str(place), Tree()), context)
     return packets
 
 
-def decode(chain: Sequence[Layer], total: Total) -> Total:
-    for layer in reversed(chain):
-        total = layer.decode(total)
-    return total
+def decode(
+    chain: Sequence[Layer], total: Total, states: Tree, context: Context
+) -> tuple[Total, Tree]:
+    """The mean of what was sent, and the layers' renewed states."""
+    renewed = Tree(states)
+    for place, layer in reversed(list(enumerate(chain))):
+        total, state = layer.decode(total, states.get(str(place), Tree()), context)
+        if state:
+            renewed[str(place)] = state
+    return total, renewed
 
 
 def drop(packets: Packets, keep: Tensor) -> Packets:

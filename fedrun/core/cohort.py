@@ -58,6 +58,29 @@ def cohorts(
     return cohort
 
 
+def poisson(num_clients: int, rate: float, coins: Callable[[int], Array]) -> Callable[[int], Array]:
+    """(round) -> int64, ascending: every client by a coin of its own that comes up at this rate, so
+    that anything from nobody to everybody comes.
+
+    coins: (round) -> float64 [num_clients] in [0, 1), which no one else may know.
+    """
+
+    def cohort(round: int) -> Array:
+        found: Array = np.flatnonzero(coins(round) < rate)
+        return found
+
+    return cohort
+
+
+def lots(num_clients: int, size: int, coins: Callable[[int], Array]) -> Callable[[int], Array]:
+    """(round) -> int64 [size], ascending: those with the lowest lots; all such sets alike."""
+
+    def cohort(round: int) -> Array:
+        return np.sort(np.argpartition(coins(round), size - 1)[:size])
+
+    return cohort
+
+
 def line_of(weights: Array, size: int) -> Array:
     """float64 [clients]: the running sum, which is exact for whole numbers, and only for them."""
     ends = np.cumsum(weights, dtype=np.float64)

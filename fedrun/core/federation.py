@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from fedrun.core.algorithm import Algorithm, Clients, Minimise, Objective, Trained
 from fedrun.core.bank import Bank
-from fedrun.core.chain import Layer, Packets, Total
+from fedrun.core.chain import Layer, Packets, Total, init
 from fedrun.core.dataset import Array
 from fedrun.core.partition import Ragged
 from fedrun.core.plan import ChunkPlan, Work, chunk_plan
+from fedrun.core.privacy import PrivateSteps
 from fedrun.core.record import Record
 from fedrun.core.tree import Tree
 
@@ -27,11 +28,14 @@ class General:
 
     solver: (plan of a chunk) -> a solve that knows `only`, `objective` and `context`, see `Solve`.
     loss, gradient: (params Tree_C, the rows of each client) -> as in `Clients`.
+    private: (how steps hide each example) -> the same as `solver` with such steps, on a plan drawn
+        by coins and without `objective`; a `ConfigError` where this model or optimiser cannot.
     """
 
     solver: Callable[[ChunkPlan], Solver]
     loss: Callable[[Tree, Sequence[Array]], Tensor]
     gradient: Callable[[Tree, Sequence[Array]], tuple[Tensor, Tree]]
+    private: Callable[[PrivateSteps], Callable[[ChunkPlan], Solver]]
 
 
 class Solver(typing.Protocol):
@@ -65,9 +69,12 @@ class Federation:
 
     solver: (plan of a chunk) -> Minimise, the engine's way of local training; general: what it
         leaves to autograd.
-    cohort: (round) -> int64 [cohort_size], who takes part, in ascending order; population: how many
-        clients ever do.
+    cohort: (round) -> int64, who takes part, in ascending order; cohort_size: how many they are, or
+        are on average; population: how many clients ever do.
     chunk_size: clients per unit of work; sums are taken chunk by chunk in client order.
+    owed: whether every round releases something, and the server's rule is told `cohort_size` in the
+        place of who came: then nothing but the release depends on that.
+    steps: how local steps hide each example, where they do.
     """
 
     algorithm: Algorithm
@@ -78,19 +85,22 @@ class Federation:
     work: Work
     seed: int
     cohort: Callable[[int], Array]
-    cohort_size: int
+    cohort_size: float
     population: int
     chunk_size: int
     system: System
+    owed: bool = False
+    steps: PrivateSteps | None = None
 
 
 @dataclass(frozen=True)
 class State:
-    """All that the next round depends on, beside the config."""
+    """All that the next round depends on, beside the config; `channel` is the chain's part."""
 
     round: int
     server: Tree
     bank: Bank
+    channel: Tree = field(default_factory=Tree)
     up_bytes: int = 0
     down_bytes: int = 0
 
@@ -99,6 +109,7 @@ class State:
             round=self.round,
             server=self.server,
             bank=self.bank.to_tree(),
+            channel=self.channel,
             up_bytes=self.up_bytes,
             down_bytes=self.down_bytes,
         )
@@ -111,14 +122,16 @@ class State:
             round=tree["round"],
             server=tree["server"],
             bank=self.bank.restored(tree.get("bank", Tree())),
+            channel=tree.get("channel", Tree()),
             up_bytes=tree["up_bytes"],
             down_bytes=tree["down_bytes"],
         )
 
 
-def initial_state(algorithm: Algorithm, params: Tree) -> State:
+def initial_state(algorithm: Algorithm, chain: Sequence[Layer], params: Tree) -> State:
     """Round 0: nobody has trained."""
-    return State(0, algorithm.server_init(params), Bank(algorithm.client_init(params)))
+    bank = Bank(algorithm.client_init(params))
+    return State(0, algorithm.server_init(params), bank, init(chain))
 
 
 @dataclass(frozen=True)
@@ -126,6 +139,7 @@ class Job:
     """A chunk of the cohort: client numbers [C] and the states they kept, Tree_C.
 
     epochs: int64 [C], see `System`; survey: the first exchange of a round that has two.
+    nobody: these clients did not come, and only show what a packet looks like: theirs are zeroed.
     """
 
     round: int
@@ -133,6 +147,7 @@ class Job:
     state: Tree
     epochs: Array | None = None
     survey: bool = False
+    nobody: bool = False
 
 
 def clients_of(federation: Federation, job: Job) -> Clients:

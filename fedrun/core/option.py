@@ -26,12 +26,16 @@ class RunError(RuntimeError):
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`; an open end is not accepted itself."""
+    """Numbers from `low` to `high`; an open end is not accepted itself.
+
+    infinite: whether infinity is accepted too, which is elsewhere taken for a mistake.
+    """
 
     low: float = -inf
     high: float = inf
     open_low: bool = False
     open_high: bool = False
+    infinite: bool = False
 
     def __contains__(self, value: float) -> bool:
         above_low = value > self.low if self.open_low else value >= self.low
@@ -47,15 +51,16 @@ class Range:
             if self.high == inf
             else f"{'below' if self.open_high else 'at most'} {self.high:g}"
         )
-        return " and ".join(part for part in (low, high) if part)
+        words = " and ".join(part for part in (low, high) if part)
+        return f"{words}, or inf" if self.infinite else words
 
 
 def at_least(low: float) -> Range:
     return Range(low=low)
 
 
-def above(low: float) -> Range:
-    return Range(low=low, open_low=True)
+def above(low: float, *, infinite: bool = False) -> Range:
+    return Range(low=low, open_low=True, infinite=infinite)
 
 
 def between(low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> Range:

@@ -63,6 +63,7 @@ class ChunkPlan:
 
     client: int64 [C]; its steps, of all steps [S] of the chunk, are `first[c]` to `first[c + 1]`;
     step s trains on `rows[begin[s]:end[s]]`. All int64. turn: which of the round's plans it is.
+    expected: float64 [C], the size that each client's batches have on average, where coins decide.
     """
 
     round: int
@@ -72,6 +73,7 @@ class ChunkPlan:
     end: Array
     rows: Array
     turn: int = 0
+    expected: Array | None = None
 
     @cached_property
     def steps(self) -> Array:

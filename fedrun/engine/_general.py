@@ -25,6 +25,7 @@ from fedrun.engine._draws import draws_while_training, lent_generator
 from fedrun.engine._objective import Terms, clipped
 from fedrun.engine._one_example import one_example_told
 from fedrun.engine._own_task import OwnTask
+from fedrun.engine._private import private
 
 ROWS = 1000  # of a gradient or loss over a whole set at once
 
@@ -112,6 +113,7 @@ def general(task: Task, examples: Examples, local: Local, seed: int) -> General:
         solver=solver,
         loss=lambda params_C, rows: measure(params_C, rows, False)[0],
         gradient=gradient,
+        private=private(task, examples, local),
     )
 
 

@@ -7,7 +7,7 @@ Nothing is guessed: `true` is no number, 10.0 is no whole number, 'yes' is no tr
 from __future__ import annotations
 
 import sys
-from math import isfinite
+from math import inf, isfinite
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -35,6 +35,8 @@ def convert(annotation: Any, value: Any) -> Any:
     """The value as its annotation wants it (an int becomes a float); else RefusedError."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
+        if value == inf and any(isinstance(m, Range) and m.infinite for m in arguments[1:]):
+            return inf
         converted = convert(arguments[0], value)
         for mark in arguments[1:]:
             if isinstance(mark, Range) and converted not in mark:

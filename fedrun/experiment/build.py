@@ -6,11 +6,10 @@ and server optimisers, algorithm, engine and protocol are made, in this order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -18,21 +17,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fedrun.core.algorithm import Algorithm, Server
 from fedrun.core.buffers import with_buffers
 from fedrun.core.chain import weigh
-from fedrun.core.cohort import among, cohorts, cyclic, shuffled
 from fedrun.core.dataset import Array, Dataset, Spec
 from fedrun.core.federation import Engine, Federation, Protocol, State, System, initial_state
 from fedrun.core.local import Local
 from fedrun.core.option import ConfigError
 from fedrun.core.partition import Partition, own_tests
+from fedrun.core.privacy import Privacy
 from fedrun.core.random import generator, torch_seed
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree
 from fedrun.experiment.bind import Bound, bind_all
+from fedrun.experiment.participants import cohort_size, drawn_cohorts, sampling_of, seen_clients
+from fedrun.experiment.protection import refuse_algorithm, refuse_sampling
 from fedrun.experiment.settings import Settings, read_settings
 
 T = TypeVar("T")
 GROUPS = (
-    "data", "partition", "model", "local", "server", "algorithm", "system", "engine", "protocol",
+    "data", "partition", "model", "local", "server", "algorithm", "privacy", "system", "engine",
+    "protocol",
 )  # fmt: skip
 
 
@@ -58,6 +60,7 @@ class Experiment:
     seen: Array
     task: Task
     test: Examples
+    privacy: Privacy
     federation: Federation
     engine: Engine
     protocol: Protocol
@@ -103,6 +106,21 @@ def build(values: Mapping[str, Any]) -> Experiment:
     task = Task(module, dataset.spec)
     local = made(bound["local"], Local, rounds=settings.rounds)
     server = made(bound["server"], Server, rounds=settings.rounds)
+    refuse_sampling(bound["privacy"].name, settings.clients.sampling)
+    sampling = sampling_of(settings, len(held.seen))
+    privacy = made(
+        bound["privacy"],
+        Privacy,
+        sampling=sampling,
+        rounds=settings.rounds,
+        seed=settings.seed,
+        local=local,
+        classes=max(2, dataset.spec.outputs) if dataset.spec.labelled else None,
+        sizes=partition.train.sizes[held.seen],
+    )
+    train = dataset.train
+    if privacy.answers:
+        train = replace(train, y=privacy.answers(train.y))
     algorithm = made(
         bound["algorithm"],
         Algorithm,
@@ -112,14 +130,14 @@ def build(values: Mapping[str, Any]) -> Experiment:
         population=len(held.partition),
         seen=held.seen,
         cohort=cohort_size(settings, len(held.seen)),
-        counts=lambda: partition.counts(dataset.train, dataset.spec),
+        counts=lambda: partition.counts(train, dataset.spec),
         another=lambda place: another_model(bound["model"], dataset.spec, settings.seed, place),
     )
     engine = made(
         bound["engine"],
         Engine,
         task=task,
-        examples=Examples.of(dataset.train, device),
+        examples=Examples.of(train, device),
         local=local,
         seed=settings.seed,
     )
@@ -147,11 +165,18 @@ def build(values: Mapping[str, Any]) -> Experiment:
             f"clients, who are scored with models of their own, are in none; leave clients.unseen "
             f"out"
         )
+    refuse_algorithm(bound, privacy, algorithm, task, values["algorithm"].get("weights"))
     mean_steps = float(local.work.num_steps(partition.train.sizes).mean())
-    cohort, size = drawn_cohorts(held)
+    owed = privacy.layer is not None and privacy.event is not None
+    secret = privacy.streams if owed else None
+    cohort = drawn_cohorts(settings, held.seen, partition, secret)
+    size = sampling.cohort if sampling else cohort_size(settings, len(held.seen))
+    chain = [privacy.layer] if privacy.layer else []
+    if algorithm.needs == "sum" and not owed:
+        chain.append(weigh)
     federation = Federation(
         algorithm=algorithm,
-        chain=[weigh] if algorithm.needs == "sum" else [],
+        chain=chain,
         solver=engine.solver,
         general=engine.general,
         held=partition.train,
@@ -160,8 +185,10 @@ def build(values: Mapping[str, Any]) -> Experiment:
         cohort=cohort,
         cohort_size=size,
         population=len(held.seen),
-        chunk_size=engine.chunk_size(size, mean_steps),
+        chunk_size=engine.chunk_size(max(1, round(size)), mean_steps),
         system=made(bound["system"], System, work=local.work, seed=settings.seed),
+        owed=owed,
+        steps=privacy.steps,
     )
     return Experiment(
         settings=settings,
@@ -170,48 +197,12 @@ def build(values: Mapping[str, Any]) -> Experiment:
         seen=held.seen,
         task=task,
         test=Examples.of(dataset.test, device),
+        privacy=privacy,
         federation=federation,
         engine=engine,
         protocol=made(bound["protocol"], Protocol, federation=federation),
-        state=initial_state(algorithm, task.current()),
+        state=initial_state(algorithm, federation.chain, task.current()),
     )
-
-
-def drawn_cohorts(held: Holdings) -> tuple[Callable[[int], Array], int]:
-    """Who takes part in each round, and how many they are."""
-    settings, seen = held.settings, held.seen
-    size, sampling = cohort_size(settings, len(seen)), settings.clients.sampling
-    if sampling != "uniform" and size == len(seen):
-        raise ConfigError(
-            f"clients.sampling={sampling} has no effect while all {size} clients take part in "
-            f"every round; set clients.per_round"
-        )
-    if sampling == "shuffled":
-        return among(seen, shuffled(settings.seed, len(seen), size)), size
-    if sampling == "cyclic":
-        return among(seen, cyclic(len(seen), size)), size
-    weights = held.partition.train.sizes[seen].astype(float) if sampling == "size" else None
-    places = cohorts(settings.seed, len(seen), size, weights)
-    return (places if len(seen) == len(held.partition) else among(seen, places)), size
-
-
-def seen_clients(settings: Settings, count: int) -> Array:
-    """int64, ascending: all clients but those that are never to take part."""
-    unseen, everybody = settings.clients.unseen, np.arange(count, dtype=np.int64)
-    if isinstance(unseen, list):
-        beyond = [number for number in unseen if number >= count]
-        if beyond:
-            raise ConfigError(
-                f"clients.unseen={unseen} names client {beyond[0]}, and the {count} clients are "
-                f"numbered from 0"
-            )
-        seen = np.setdiff1d(everybody, unseen)
-    else:
-        hidden = max(1, round(unseen * count)) if unseen else 0
-        seen = np.sort(generator(settings.seed, "unseen").permutation(count)[hidden:])
-    if not len(seen):
-        raise ConfigError(f"clients.unseen={unseen} of {count} clients leaves nobody to train")
-    return seen
 
 
 def made(bound: Bound, kind: type[T], **supplies: Any) -> T:
@@ -223,19 +214,6 @@ def made(bound: Bound, kind: type[T], **supplies: Any) -> T:
             f"and a {bound.group} must be a {kind.__module__}.{kind.__qualname__}"
         )
     return found
-
-
-def cohort_size(settings: Settings, num_clients: int) -> int:
-    """Clients of a round: the number asked for, or the fraction rounded, at least 1."""
-    asked = settings.clients.per_round
-    if isinstance(asked, float):
-        return max(1, round(asked * num_clients))
-    if asked > num_clients:
-        raise ConfigError(
-            f"clients.per_round={asked} is more than the {num_clients} clients there are; "
-            f"take at most {num_clients}, or a fraction such as 0.5"
-        )
-    return asked
 
 
 def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:

@@ -22,7 +22,7 @@ from safetensors.torch import save as save_tensors
 
 from fedrun.core.federation import State
 from fedrun.core.metric import SCORED
-from fedrun.core.option import ConfigError, RunError
+from fedrun.core.option import RunError
 from fedrun.core.tree import Tree
 from fedrun.experiment import ledger
 from fedrun.experiment.bank_file import BankFile
@@ -37,7 +37,6 @@ from fedrun.experiment.files import (
     append,
     json_line,
     json_lines,
-    read_json,
     read_json_lines,
     sha256,
     sync_folder,
@@ -46,10 +45,13 @@ from fedrun.experiment.files import (
 )
 from fedrun.experiment.lock import in_use, take_lock
 from fedrun.experiment.loop import Event, is_due
+from fedrun.experiment.manifest import BEGUN, SEALED, read_manifest, sealed
 from fedrun.experiment.partition_file import write_partition
+from fedrun.experiment.spending import Spending
+
+__all__ = ["LOGS", "RunDirectory", "open_logs", "read_manifest"]
 
 LOGS = ("metrics.jsonl", "clients.jsonl", "audit.jsonl")
-STATUS = ("running", "finished", "interrupted", "failed")
 
 
 @dataclass
@@ -66,6 +68,7 @@ class RunDirectory:
     config: str = ""  # the hash of the config that the ledger knows of
     hashes: dict[str, Any] = field(default_factory=lambda: {n: hashlib.sha256() for n in LOGS})
     bank: BankFile | None = None  # the states that clients keep, where they keep any
+    spending: Spending | None = None  # the privacy ledger, where something is protected
 
     @classmethod
     def create(
@@ -78,17 +81,23 @@ class RunDirectory:
             take_lock(beside, path).close()  # refuses while somebody is starting this very run
             shutil.rmtree(beside)  # half-made
         beside.mkdir()
-        run = cls(path, manifest, {}, take_lock(beside, path))
+        run = cls(path, manifest, {}, take_lock(beside, path), spending=spending_of(experiment))
         try:
             write_bytes(beside / "config.yaml", config.encode())
             write_partition(beside, experiment)
-            write_json(beside / "manifest.json", manifest)
+            run.manifest["files"] = {name: sha256((beside / name).read_bytes()) for name in BEGUN}
+            run.manifest = sealed(run.manifest)
+            write_json(beside / "manifest.json", run.manifest)
+            if run.spending:
+                run.spending.open(beside)
             run.logs = open_logs(beside)
             run.start()
             if path.exists():
                 path.rmdir()  # an empty folder that the user made
             beside.rename(path)
             sync_folder(path.parent)
+            if run.spending:
+                run.spending.folder = path
         except OSError as error:
             run.close()
             shutil.rmtree(beside, ignore_errors=True)
@@ -113,6 +122,9 @@ class RunDirectory:
     def restore(self, experiment: Experiment) -> tuple[State, list[dict[str, float]]]:
         """The newest checkpoint's state and the metrics up to it; cuts the logs back to there."""
         newest, first = newest_checkpoint(self.path / "checkpoints"), self.first(experiment)
+        self.spending = spending_of(experiment)
+        if self.spending:
+            self.spending.go_on(self.path)
         if newest is None:
             state = replace(first, bank=first.bank.restored(Tree()))  # forgets what a kill left
             lengths, known, last = dict.fromkeys(LOGS, 0), {}, None
@@ -120,6 +132,8 @@ class RunDirectory:
             tree, facts = load_checkpoint(newest)
             state, lengths, known = first.restored(tree), facts["lengths"], facts["logs"]
             self.chain, self.saved_round, self.config = facts["chain"], state.round, facts["config"]
+            if self.spending:
+                self.spending.restore(facts["spent"])
             last = facts["last"]
         for name in LOGS:
             self._check(name, lengths[name], known.get(name))
@@ -165,7 +179,8 @@ class RunDirectory:
         if self.bank:
             self.bank.commit(event.state.bank)
         self._write_last(event.metrics)
-        self._write("clients.jsonl", json_lines(event.clients))
+        if not (self.spending and self.spending.privacy.withholds_clients):
+            self._write("clients.jsonl", json_lines(event.clients))
         clients: dict[str, list[int]] = {"accepted": [], "rejected": [], "dropped": []}
         columns = event.clients.columns
         for client, status in zip(columns["client"], columns["status"], strict=True):
@@ -179,8 +194,8 @@ class RunDirectory:
                 **({"dropped": clients["dropped"]} if clients["dropped"] else {}),
                 "left_each_client": {
                     "kind": "model update",
-                    "bytes": max(columns["up_bytes"]),
-                    "protection": "none",
+                    "bytes": max(columns["up_bytes"], default=0),
+                    "protection": self.spending.protection() if self.spending else "none",
                 },
             }
         )
@@ -211,6 +226,7 @@ class RunDirectory:
             "last": self.last,
             "chain": self.chain,
             "config": self.config,
+            **({"spent": self.spending.to_json()} if self.spending else {}),
         }
         if self.bank:
             self.bank.hold(state.bank)
@@ -221,7 +237,7 @@ class RunDirectory:
 
     def update(self, **facts: Any) -> None:
         """Change the manifest."""
-        self.manifest |= facts
+        self.manifest = sealed(self.manifest | facts)
         write_json(self.path / "manifest.json", self.manifest)
 
     def change_config(self, config: str, digest: str) -> None:
@@ -230,7 +246,10 @@ class RunDirectory:
             # `before` makes the old file acceptable, should we be killed between the two writes.
             old = self.manifest["config"]
             first = old.get("first", old["sha256"])
-            self.update(config={"sha256": digest, "before": old["sha256"], "first": first})
+            self.update(
+                config={"sha256": digest, "before": old["sha256"], "first": first},
+                files={**self.manifest.get("files", {}), "config.yaml": sha256(config.encode())},
+            )
             write_bytes(self.path / "config.yaml", config.encode())
         if digest != self.config:
             self.config = digest
@@ -243,7 +262,11 @@ class RunDirectory:
         write_json(self.path / "summary.json", summary)
         self.note({"event": "end", "model": sha256(content)})
         os.fsync(self.logs["audit.jsonl"].fileno())
-        self.update(status="finished", model=sha256(content), audit=self.chain, **facts)
+        names = [*SEALED, *["privacy.json"] * bool(self.spending)]
+        files = {name: sha256((self.path / name).read_bytes()) for name in names}
+        self.update(
+            status="finished", model=sha256(content), audit=self.chain, files=files, **facts
+        )
 
     def close(self) -> None:
         for file in (*self.logs.values(), self.lock):
@@ -252,30 +275,11 @@ class RunDirectory:
             self.bank.close()
 
 
+def spending_of(experiment: Experiment) -> Spending | None:
+    """An empty ledger, where a guarantee is claimed."""
+    return Spending(experiment.privacy) if experiment.privacy.claim else None
+
+
 def open_logs(path: Path) -> dict[str, BinaryIO]:
     # Unbuffered: a line is with the system when its round is over, whatever then happens to us.
     return {name: (path / name).open("ab", buffering=0) for name in LOGS}
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """A run's manifest; a `ConfigError` where there is no run, a `RunError` where it is damaged."""
-    if not path.is_dir():
-        why = "is a file, not a run directory" if path.exists() else "is no run directory"
-        raise ConfigError(f"{path} {why}; `fedrun train` prints a run's path when it ends")
-    file = path / "manifest.json"
-    if not file.is_file():
-        raise ConfigError(f"{path} is not a run directory: it has no manifest.json")
-    manifest = read_json(file)
-    facts = [manifest.get(key) for key in ("config", "data", "partition")]
-    whole = (
-        manifest.get("status") in STATUS
-        and all(isinstance(fact, dict) and isinstance(fact.get("sha256"), str) for fact in facts)
-        and isinstance(manifest.get("resumed"), int)
-        and (manifest["status"] != "finished" or isinstance(manifest.get("model"), str))
-    )
-    if not whole:
-        raise RunError(
-            f"{file} is damaged: a key is missing or not as it was written.\n"
-            f"Bring it back; or start a new run: fedrun train config={path / 'config.yaml'}"
-        )
-    return manifest

@@ -85,7 +85,7 @@ def hand_out(experiment: Experiment, state: State, crew: Map) -> Scored:
     whole, own = None, None
     if algorithm.has_global:
         whole = crew(model_of(state.server), blocks(len(experiment.test)))
-    if algorithm.personal:
+    if scores_own(experiment):
         own = crew(algorithm.message(state.server), OwnJobs(experiment, state))
     return Scored(whole, own)
 
@@ -116,7 +116,7 @@ def figures(experiment: Experiment, state: State, scored: Scored) -> dict[str, f
         figures |= client_figures(task, scores, shares if all_seen else shares.only(seen))
         if names := few_names(experiment):
             figures |= named_figures(task, scores, shares, names)
-        if not all_seen and not experiment.federation.algorithm.personal:
+        if not all_seen and not scores_own(experiment):
             figures |= of_clients(experiment, scores, shares.only(unseen(experiment)), "unseen")
     if scored.own is not None:
         scores = joined(scored.own)
@@ -152,10 +152,16 @@ def measured(experiment: Experiment) -> list[str]:
     return evaluated(
         experiment.task.has_accuracy,
         model=algorithm.has_global,
-        personal=algorithm.personal is not None,
+        personal=scores_own(experiment),
         unseen=len(experiment.seen) < len(experiment.partition),
         names=[names[client] for client in holders] if names else [],
     )
+
+
+def scores_own(experiment: Experiment) -> bool:
+    """Whether clients' own models are scored: not where that would tell what noise hides."""
+    hidden = "personal/" in experiment.privacy.withholds
+    return experiment.federation.algorithm.personal is not None and not hidden
 
 
 def few_names(experiment: Experiment) -> Sequence[str]:

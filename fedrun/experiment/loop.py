@@ -7,7 +7,7 @@ worked on until then. An event that ends the run is the last: what was begun is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -48,8 +48,20 @@ class Pending:
     seconds: float
 
 
-def rounds(experiment: Experiment, state: State, history: History, crew: Map) -> Iterator[Event]:
+Spend = Callable[[int, Rows], dict[str, float]]
+
+
+def free(round: int, clients: Rows) -> dict[str, float]:
+    """What a round costs that no guarantee is about: nothing."""
+    return {}
+
+
+def rounds(
+    experiment: Experiment, state: State, history: History, crew: Map, spend: Spend = free
+) -> Iterator[Event]:
     """Train from `state` on; `history` holds the metrics of the rounds before it.
+
+    spend: (round, rows of clients) -> figures; called before anybody is shown the round.
 
     time/train_seconds: spent on handing the round out, and on waiting for it once the event of the
     round before is written.
@@ -65,7 +77,7 @@ def rounds(experiment: Experiment, state: State, history: History, crew: Map) ->
         finish = experiment.protocol.start(state, crew) if goes_on else None
         seconds = perf_counter() - began
         if last:
-            metrics = scored(experiment, last)
+            metrics = scored(experiment, last) | spend(last.state.round, last.clients)
             now = perf_counter()
             metrics |= {"time/train_seconds": last.seconds, "time/round_seconds": now - shown}
             shown = now
@@ -91,7 +103,11 @@ def plain_metrics(experiment: Experiment, state: State, record: Record) -> dict[
     metrics: dict[str, float] = {"round": state.round, **record.metrics}
     if not experiment.task.has_accuracy:
         metrics.pop("train/accuracy", None)
-    return {**metrics, "train/examples": record.examples}
+    metrics["train/examples"] = record.examples
+    if experiment.privacy.figures:
+        metrics |= experiment.privacy.figures(state.channel["0"])
+    hidden = experiment.privacy.withholds
+    return {n: value for n, value in metrics.items() if not (hidden and n.startswith(hidden))}
 
 
 def scored(experiment: Experiment, pending: Pending) -> dict[str, float]:
@@ -124,7 +140,7 @@ def hopeless(
     answers = [row["status"] for row in clients if row["status"] != "dropped"]
     if not answers or any(status != "rejected" for status in answers):
         return False
-    before = [line["clients/rejected"] for line in history[-2:]]
+    before = [line.get("clients/rejected", 0) for line in history[-2:]]
     again = len(before) == 2 and all(before)
     return len(answers) > 1 or again or round == settings.rounds
 

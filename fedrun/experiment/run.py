@@ -18,7 +18,7 @@ from fedrun.experiment.directory import RunDirectory, read_manifest
 from fedrun.experiment.evaluation import evaluate, open_crew
 from fedrun.experiment.interrupt import Interrupts
 from fedrun.experiment.lock import in_use, is_in_use
-from fedrun.experiment.loop import Event, check_stop, rounds, stop_reason
+from fedrun.experiment.loop import Event, check_stop, free, rounds, stop_reason
 from fedrun.experiment.manifest import engine_facts, first_manifest, hashes, now
 from fedrun.experiment.place import run_path
 from fedrun.experiment.saved import whole_model
@@ -154,7 +154,8 @@ def _go(
     try:
         with open_crew(experiment) as crew:
             observer.started(run.path, experiment, history)
-            for event in rounds(experiment, state, history, crew):
+            spend = run.spending.charge if run.spending else free
+            for event in rounds(experiment, state, history, crew, spend):
                 with interrupts.held():
                     run.append(event)
                     state = event.state
@@ -167,7 +168,8 @@ def _go(
             figures = evaluate(experiment, state) if not history else {}
             run.checkpoint(state, settings.checkpoint.keep)
             stopped = stop_reason(settings.stop, history)
-            summary = summarise(experiment, state, history, figures, stopped)
+            told = run.spending.statement() if run.spending else None
+            summary = summarise(experiment, state, history, figures, stopped, told)
             run.finish(model_of(state.server), summary, ended=now())
     except (KeyboardInterrupt, SystemExit):  # SystemExit: whoever read our lines has left
         with interrupts.held(final=True):
@@ -233,6 +235,13 @@ def refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
                 f"({old.get(key)} before, {new.get(key)} now);\n"
                 f"resume takes rounds, engine.workers, evaluate.*, checkpoint.*, stop.* and "
                 f"data.root; for anything else start a new run"
+            )
+    if old["rounds"] != new["rounds"]:
+        fixed = new.get("privacy.target_epsilon") is not None and "privacy.target_epsilon"
+        if fixed or new.get("privacy.name") == "banded_mf":
+            raise ConfigError(
+                f"rounds cannot be changed on the way: {fixed or 'privacy=banded_mf'} made the "
+                f"noise for {old['rounds']} of them"
             )
     for group in ("local", "server"):
         if new.get(f"{group}.schedule") == "cosine" and old["rounds"] != new["rounds"]:

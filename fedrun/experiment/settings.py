@@ -19,8 +19,9 @@ class Clients:
 
     count: clients in all (at least 1; null: as many as the data name)
     per_round: how many take part in a round: a whole number, or a fraction of all (1.0 is all)
-    sampling: every client with the same chance, in proportion to its examples, one after the other
-        in the order of their numbers (cyclic), or in a new order each time round (shuffled)
+    sampling: every client with the same chance, by a coin of its own (poisson: per_round come on
+        average), in proportion to its examples (size), one after the other in the order of their
+        numbers (cyclic), or in a new order each time round (shuffled)
     test_fraction: so much of what a client holds is its own test set, in the place of a share of
         the data's (null: a share of the data's; above 0 and below 1)
     unseen: so many of all clients never take part, and are scored apart: a fraction (0 to below 1),
@@ -29,7 +30,7 @@ class Clients:
 
     count: Count | None
     per_round: Annotated[int, at_least(1)] | Annotated[float, between(0, 1, open_low=True)]
-    sampling: Literal["uniform", "size", "cyclic", "shuffled"]
+    sampling: Literal["uniform", "poisson", "size", "cyclic", "shuffled"]
     test_fraction: Annotated[float, between(0, 1, open_low=True, open_high=True)] | None
     unseen: Annotated[float, between(0, 1, open_high=True)] | list[Size]
 

@@ -16,6 +16,7 @@ def summarise(
     history: Sequence[Mapping[str, float]],
     figures: Mapping[str, float],
     stopped: str | None,
+    privacy: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Final and best figures, each with how it was measured, and what they cost."""
     last = {**(history[-1] if history else {}), **figures}
@@ -27,7 +28,7 @@ def summarise(
         best[name] = {"value": line[name], "round": line["round"]}
     seconds = sum(line["time/round_seconds"] for line in history)
     training = sum(line["time/train_seconds"] for line in history)
-    examples = sum(line["train/examples"] for line in history)
+    examples = sum(line.get("train/examples", 0) for line in history)
     return {
         "rounds": state.round,
         "stopped": stopped or "all rounds done",
@@ -45,9 +46,10 @@ def summarise(
             "client/*_sd": "the standard deviation over clients (divided by N)",
             "train/*": "mean over the round's local steps, before each step",
         },
-        "train/examples": examples,
+        **({"privacy": privacy} if privacy else {}),
+        **({"train/examples": examples} if examples else {}),
         "comm/up_bytes": state.up_bytes,
         "comm/down_bytes": state.down_bytes,
         "time/seconds": seconds,
-        "time/examples_per_second": examples / training if training else 0.0,
+        **({"time/examples_per_second": examples / training} if examples and training else {}),
     }

@@ -43,7 +43,7 @@ def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -
         "steps": figures["steps"].tolist(),
         "train/loss": finite(losses / np.maximum(examples, 1.0)),
         "update_norm": finite(figures["norm"]),
-        "clipped": [False] * count,
+        "clipped": was_clipped(done),
         "up_bytes": up_bytes,
         "down_bytes": [down_bytes] * count,
         "sim_seconds": [0.0] * count,
@@ -60,6 +60,13 @@ def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -
         trained = {"train/loss": loss / seen, "train/accuracy": correct / seen}
         metrics = {n: value for n, value in trained.items() if np.isfinite(value)} | metrics
     return Record(metrics, Rows(rows), int(seen))
+
+
+def was_clipped(done: Sequence[Done]) -> Column:
+    """Of each client, whether its update was shortened on its way."""
+    nobody = [np.zeros(len(part.ok), bool) for part in done]
+    parts = [part.measures.get("clipped", none) for part, none in zip(done, nobody, strict=True)]
+    return [bool(value) for part in parts for value in part]
 
 
 def finite(values: Array) -> Column:

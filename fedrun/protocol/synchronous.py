@@ -44,38 +44,42 @@ def synchronous(federation: Federation) -> Protocol:
         epochs = federation.system.epochs and federation.system.epochs(number, cohort)
         there = cohort if epochs is None else cohort[epochs > 0]
         message = algorithm.message(state.server)
+        if words := chain.told(federation.chain, state.channel):
+            message = Tree(message, channel=words)
         jobs = list(jobs_of(federation, state.bank, number, there, epochs))
         costs = [float(held.sizes[job.clients].sum()) for job in jobs]
         surveys = [replace(job, survey=True) for job in jobs] if algorithm.survey else []
         results = crew(message, surveys or jobs, costs)
 
         def finish() -> tuple[State, Record]:
-            done, total = collected(results)
+            server_side = chain.Context(number, there[:0])
+            done, total = collected(results, federation.owed)
             down, up, first = num_bytes(message), 0, Tree()
             if surveys and total:
-                first = Tree(survey=chain.decode(federation.chain, total).update)
+                answers, _ = chain.decode(federation.chain, total, state.channel, server_side)
+                first = Tree(survey=answers.update)
                 down, up = down + num_bytes(first), done[0].packet_bytes
                 done, total = collected(crew(Tree(message, **first), jobs, costs))
-            server = state.server
+            server, channel = state.server, state.channel
             if total:
-                accepted = [job.clients[part.ok] for job, part in zip(jobs, done, strict=True)]
-                numbers = torch.from_numpy(np.concatenate(accepted))
-                if isinstance(total, chain.Packets):
-                    mean, weight = total.update, total.weight
-                else:
-                    mean, weight = chain.decode(federation.chain, total).update, None
-                facts = Round(state.round, len(numbers), federation.population, numbers, weight)
-                server = algorithm.server_update(server, Tree(mean, **first), facts)
-            done = [replace(part, packet_bytes=part.packet_bytes + up) for part in done]
+                facts = round_facts(federation, state.round, jobs, done, total)
+                if isinstance(total, chain.Total):
+                    total, channel = chain.decode(federation.chain, total, channel, server_side)
+                server = algorithm.server_update(server, Tree(total.update, **first), facts)
+            came = [replace(part, packet_bytes=part.packet_bytes + up) for part in done]
+            if not len(there):
+                came = []  # only somebody who stood in
+            up_bytes, down_bytes = traffic(federation, len(cohort), done, came, down)
             renewed = replace(
                 state,
                 round=number,
                 server=server,
                 bank=state.bank.put_all(list(kept(jobs, done))),
-                up_bytes=state.up_bytes + sum(p.packet_bytes * len(p.ok) for p in done),
-                down_bytes=state.down_bytes + down * len(cohort),
+                channel=channel,
+                up_bytes=state.up_bytes + up_bytes,
+                down_bytes=state.down_bytes + down_bytes,
             )
-            line = record(renewed, there, done, down)
+            line = record(renewed, there, came, down)
             if epochs is not None:
                 line = with_slow(line, renewed.round, cohort, epochs, federation.work.epochs, down)
             return renewed, line
@@ -88,7 +92,8 @@ def synchronous(federation: Federation) -> Protocol:
 def chunk(federation: Federation, message: Tree, job: Job) -> Done:
     """What the clients of a job do."""
     algorithm, held = federation.algorithm, federation.held
-    clients, message_C = clients_of(federation, job), expand(message, len(job.clients))
+    said = Tree((name, part) for name, part in message.items() if name != "channel")
+    clients, message_C = clients_of(federation, job), expand(said, len(job.clients))
     measures = {"examples": held.sizes[job.clients]}
     if job.survey:
         assert algorithm.survey
@@ -103,9 +108,15 @@ def chunk(federation: Federation, message: Tree, job: Job) -> Done:
     model, rest = model_and_rest(update)
     squares = squared_norm(model) if model else torch.zeros(len(job.clients))
     ok = (squares + squared_norm(rest) if rest else squares).isfinite().cpu()
+    if job.nobody:
+        ok = torch.zeros_like(ok)
     if not job.survey:
         measures["norm"] = squares.sqrt().cpu().numpy()
-    packets = chain.encode(federation.chain, chain.drop(chain.Packets(update, weight), ok))
+    packets = chain.drop(chain.Packets(update, weight), ok)
+    words, context = message.get("channel", Tree()), chain.Context(job.round, job.clients)
+    packets = chain.encode(federation.chain, packets, words, context)
+    if packets.clipped is not None:
+        measures["clipped"] = packets.clipped.numpy()
     packet_bytes = num_bytes(packets.update) // len(job.clients)
     each = algorithm.needs == "each" and not job.survey
     sent = chain.kept(packets, ok) if each else chain.total(packets)
@@ -122,17 +133,49 @@ def jobs_of(
             clients = there[part]
             state = bank.take(clients.tolist())
             yield Job(round, clients, state, None if done is None else done[part])
+    elif federation.owed:
+        nobody = np.zeros(1, np.int64)
+        yield Job(round, nobody, bank.take([0]), nobody=True)
 
 
-def collected(parts: Iterator[Done]) -> tuple[list[Done], chain.Total | chain.Packets | None]:
+def traffic(
+    federation: Federation, cohort: int, done: Sequence[Done], came: Sequence[Done], down: int
+) -> tuple[int, int]:
+    """Bytes up and down in a round; as on average, where it is secret who came."""
+    if federation.owed:
+        size = federation.cohort_size
+        return round(size * done[0].packet_bytes), round(size * down)
+    return sum(part.packet_bytes * len(part.ok) for part in came), down * cohort
+
+
+def round_facts(
+    federation: Federation,
+    t: int,
+    jobs: Sequence[Job],
+    done: Sequence[Done],
+    total: chain.Total | chain.Packets,
+) -> Round:
+    """What the server's rule may know of the round."""
+    if federation.owed:
+        nobody = torch.empty(0, dtype=torch.int64)
+        return Round(t, federation.cohort_size, federation.population, nobody, None)
+    accepted = [job.clients[part.ok] for job, part in zip(jobs, done, strict=True)]
+    numbers = torch.from_numpy(np.concatenate(accepted))
+    weight = total.weight if isinstance(total, chain.Packets) else None
+    return Round(t, len(numbers), federation.population, numbers, weight)
+
+
+def collected(
+    parts: Iterator[Done], owed: bool = False
+) -> tuple[list[Done], chain.Total | chain.Packets | None]:
     """The parts without what was sent, and that added up in their order, while others are still
-    worked on; None where nobody was accepted."""
+    worked on; None where nobody was accepted, unless a release is owed all the same."""
     done: list[Done] = []
     total: Any = None
     for part in parts:
         total = part.sent if total is None else chain.add(total, part.sent)
         done.append(replace(part, sent=None))
-    return done, total if any(part.ok.any() for part in done) else None
+    return done, total if owed or any(part.ok.any() for part in done) else None
 
 
 def model_and_rest(update: Tree) -> tuple[Tree, Tree]:

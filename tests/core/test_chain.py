@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from fedrun.core.chain import Layer, Packets, add, decode, drop, encode, total, weigh
+from fedrun.core.chain import Context, Layer, Packets, add, decode, drop, encode, init, told, total, weigh
 from fedrun.core.tree import Tree, row
 
 
@@ -9,9 +10,20 @@ def packets(updates, weights):
     return Packets(Tree(model=Tree(w=torch.tensor(updates))), torch.tensor(weights))
 
 
+HERE = Context(1, np.arange(3))
+
+
+def sent_through(chain, packets):
+    return encode(chain, packets, Tree(), HERE)
+
+
+def received(chain, sum):
+    return decode(chain, sum, Tree(), HERE)[0].update["model"]["w"]
+
+
 def mean(packets, keep=None):
     kept = packets if keep is None else drop(packets, torch.tensor(keep))
-    return decode([weigh], total(encode([weigh], kept))).update["model"]["w"].tolist()
+    return received([weigh], total(sent_through([weigh], kept))).tolist()
 
 
 THREE = [[0.1, 0.2, 0.3], [0.2, 0.3, 0.4], [0.3, 0.4, 0.5]]
@@ -42,11 +54,11 @@ def test_keeping_everybody_changes_no_bit():
 
 
 def test_chunks_add_up():
-    sent = encode([weigh], packets(THREE, [1.0, 1.0, 2.0]))
+    sent = sent_through([weigh], packets(THREE, [1.0, 1.0, 2.0]))
     parts = [
         total(Packets(row(sent.update, slice(a, b)), sent.weight[a:b])) for a, b in ((0, 1), (1, 3))
     ]
-    found = decode([weigh], add(*parts)).update["model"]["w"]
+    found = received([weigh], add(*parts))
     assert found.tolist() == pytest.approx(mean(packets(THREE, [1.0, 1.0, 2.0])))
 
 
@@ -55,10 +67,29 @@ def test_decoding_runs_in_the_opposite_order():
 
     def layer(name):
         return Layer(
-            encode=lambda p: calls.append(f"encode {name}") or p,
-            decode=lambda t: calls.append(f"decode {name}") or t,
+            encode=lambda p, told, where: calls.append(f"encode {name}") or p,
+            decode=lambda t, state, where: (calls.append(f"decode {name}") or t, state),
         )
 
     chain = [layer("a"), layer("b")]
-    decode(chain, total(encode(chain, packets(THREE, [1.0] * 3))))
+    received(chain, total(sent_through(chain, packets(THREE, [1.0] * 3))))
     assert calls == ["encode a", "encode b", "decode b", "decode a"]
+
+
+def test_each_layer_has_its_own_state_and_words():
+    def counting(first):
+        return Layer(
+            encode=lambda p, told, where: Packets(p.update * float(told["by"]), p.weight),
+            decode=lambda t, state, where: (t, Tree(by=state["by"] + 1)),
+            init=lambda: Tree(by=first),
+            told=lambda state: state,
+        )
+
+    chain = [counting(2), weigh, counting(5)]
+    states = init(chain)
+    assert states == {"0": {"by": 2}, "2": {"by": 5}}
+    sent = encode(chain, packets(THREE, [1.0] * 3), told(chain, states), HERE)
+    assert sent.update["model"]["w"][0].tolist() == pytest.approx([1.0, 2.0, 3.0])
+    _, renewed = decode(chain, total(sent), states, HERE)
+    assert renewed == {"0": {"by": 3}, "2": {"by": 6}}
+    assert states == {"0": {"by": 2}, "2": {"by": 5}}

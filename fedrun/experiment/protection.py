@@ -1,0 +1,73 @@
+"""What goes together with a guarantee; the rest is refused in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fedrun.accounting import running_epsilon
+from fedrun.core.algorithm import Algorithm
+from fedrun.core.option import ConfigError
+from fedrun.core.privacy import Claim, Event, Privacy
+from fedrun.core.task import Task
+from fedrun.experiment.bind import Bound
+
+
+def refuse_sampling(privacy: str, sampling: str) -> None:
+    """Cohorts that depend on what clients hold tell something about it."""
+    if privacy != "none" and sampling == "size":
+        raise ConfigError(
+            f"clients.sampling=size draws clients by what they hold, which no theorem covers; with "
+            f"privacy={privacy} take uniform, poisson, cyclic or shuffled"
+        )
+
+
+def refuse_algorithm(
+    bound: Mapping[str, Bound], privacy: Privacy, algorithm: Algorithm, task: Task, weights: object
+) -> None:
+    """A `ConfigError` where the guarantee would not hold, in one sentence."""
+    method, choice = f"algorithm={bound['algorithm'].name}", f"privacy={bound['privacy'].name}"
+    if privacy.layer is None and privacy.steps is None:
+        return
+    if privacy.claim is not None and privacy.event is not None:
+        running_epsilon([(privacy.event, 1)], privacy.claim.delta, privacy.claim.relation)
+    if privacy.layer is not None and not algorithm.has_global:
+        raise ConfigError(f"{method} sends nothing that {choice} could protect; take privacy=none")
+    if privacy.claim is not None and privacy.own is not None:
+        event, _ = privacy.own(1, 1)
+        running_epsilon([(event, 1)], privacy.claim.delta, privacy.claim.relation)
+    if task.buffers and not (privacy.layer and algorithm.keeps_buffers):
+        raise ConfigError(
+            f"model={bound['model'].name} has running statistics of clients' data (batch "
+            f"normalisation), which {choice} cannot protect; take a model with group normalisation"
+        )
+    if algorithm.survey:
+        raise ConfigError(
+            f"{method} asks the clients twice a round, and {choice} protects one answer; take "
+            f"another method"
+        )
+    if privacy.steps is not None:
+        if algorithm.reads_data:
+            raise ConfigError(
+                f"{method} uses losses or gradients over clients' data beside their local steps, "
+                f"which {choice} does not hide; take a method that only trains"
+            )
+        return
+    if privacy.event is not None and algorithm.needs == "each":
+        raise ConfigError(
+            f"{method} must see each client's update, and {choice} shows the server's rule their "
+            f"noised sum alone; take privacy=local or another method"
+        )
+    if algorithm.divides:
+        raise ConfigError(
+            f"{method} divides by numbers that its clients send beside the update, which clipping "
+            f"and noise would make meaningless; with {choice} take another method"
+        )
+    if weights == "examples":
+        raise ConfigError(
+            f"algorithm.weights=examples lets a client move the sum by all that it holds; with "
+            f"{choice} leave it null, and take privacy.weights=capped to weigh by examples up to a "
+            f"cap"
+            if privacy.event is not None
+            else f"algorithm.weights=examples tells what each client holds; with {choice} leave it "
+            f"null"
+        )
