@@ -40,8 +40,10 @@ def doubtful_delta(delta: float, population: int | None) -> str:
     """M23: with delta 1/N, one of N participants may be published whole."""
     if population is None or delta * 10 * population <= 1 + 1e-9:
         return ""
-    return (f"delta {delta:g} is above one tenth of 1 over the {population:,} participants: it lets "
-            f"{delta * population:.2g} of them be laid open; take {0.1 / population:.1g} or less")  # fmt: skip
+    return (
+        f"delta {delta:g} is above a tenth of 1 over the {population:,} participants: it "
+        f"lets {delta * population:.2g} of them be laid open; take {0.1 / population:.1g} or less"
+    )
 
 
 def drowned(noise: float, cohort: float | None, parameters: int | None) -> str:
@@ -49,9 +51,11 @@ def drowned(noise: float, cohort: float | None, parameters: int | None) -> str:
     if cohort is None or parameters is None or noise * sqrt(parameters) <= cohort:
         return ""
     ratio = noise * sqrt(parameters) / cohort
-    return (f"the noise on the mean update is {ratio:.3g} times as long as the update itself can be "
-            f"(z sqrt(d) / m, {parameters:,} parameters): the federation is too small for its noise; "
-            f"it takes a cohort of {ceil(noise * sqrt(parameters)):,}, or a smaller model")  # fmt: skip
+    return (
+        f"the noise on the mean update is {ratio:.3g} times as long as the update can "
+        f"be (z sqrt(d) / m, {parameters:,} parameters): the federation is too small for its "
+        f"noise; it takes a cohort of {ceil(noise * sqrt(parameters)):,}, or a smaller model"
+    )
 
 
 def says_little(
@@ -78,5 +82,7 @@ def says_little(
     if cohort is None or population is None:
         return text
     factor = needed / noise
-    return (text + f", and a mean no noisier than now then needs a cohort of {ceil(cohort * factor):,}"
-            f" out of {ceil(population * factor):,}: the federation is too small for its noise")  # fmt: skip
+    return (
+        text + f", and a mean no noisier than now then needs a cohort of {ceil(cohort * factor):,} "
+        f"out of {ceil(population * factor):,}: the federation is too small for its noise"
+    )

@@ -88,9 +88,7 @@ def epsilon(
     return rdp_epsilon(found, delta, conversion, None if orders is None else tuple(orders))
 
 
-def of(
-    found: Parts, delta: float, accountant: Accountant, interval: float = INTERVAL
-) -> float:
+def of(found: Parts, delta: float, accountant: Accountant, interval: float = INTERVAL) -> float:
     """As `epsilon`, of parts."""
     if accountant == "rdp":
         return rdp_epsilon(found, delta)
@@ -106,8 +104,10 @@ def of(
 def check_delta(delta: float) -> None:
     """M23: with delta 1 anything may be published."""
     if not 0 <= delta < 1:
-        raise ConfigError(f"delta={delta:g} is not accepted (accepted: at least 0 and below 1; "
-                          "below one over the number of participants to mean anything)")  # fmt: skip
+        raise ConfigError(
+            f"delta={delta:g} is not accepted (accepted: at least 0, below 1; "
+            "below 1 over the number of participants to mean anything)"
+        )
 
 
 def version(accountant: Accountant) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from math import exp, inf, isfinite, log
+from math import exp, inf, log
 from typing import TYPE_CHECKING
 
 from fedrun.accounting.bounds import Accountant, check_delta, of, refusals
@@ -32,8 +32,13 @@ def least_noise(
 
     accountant: None is the tightest that has a theorem.
     """
-    return least_noise_of(lambda noise: [(event(noise), releases)], target, delta=delta,
-                          relation=relation, accountant=accountant)  # fmt: skip
+    return least_noise_of(
+        lambda noise: [(event(noise), releases)],
+        target,
+        delta=delta,
+        relation=relation,
+        accountant=accountant,
+    )
 
 
 def least_noise_of(
@@ -62,7 +67,7 @@ def least_noise_of(
         return of(found(noise), delta, "rdp")
 
     if name == "rdp":
-        return search(by_rdp, target, 1.0, 1e-9)
+        return search(by_rdp, target, 1.0, 1e-7)
     if name == "pld":
         # What is quick asks for more noise: RDP, then a coarse grid, lead close to the fine one.
         has_rdp = "rdp" not in refusals(found(1.0))
@@ -82,9 +87,7 @@ def tightest(found: Parts) -> Accountant:
     return "rdp" if "pld" in refusals(found) else "pld"
 
 
-def with_noise(
-    events: Sequence[tuple[Event, int]], factor: float
-) -> list[tuple[Event, int]]:
+def with_noise(events: Sequence[tuple[Event, int]], factor: float) -> list[tuple[Event, int]]:
     """The releases with so many times their noise; randomized response has none of its own."""
     return [
         (replace(event, noise_multiplier=event.noise_multiplier * factor), count)
@@ -103,6 +106,8 @@ def search(
 
     step: factor of the first step from `start`; the next ones grow.
     """
+    from scipy.optimize import brentq
+
     epsilon = lru_cache(maxsize=None)(epsilon)
     low, high, factor = start, start, step
     while epsilon(high) > target:
@@ -112,26 +117,18 @@ def search(
     while epsilon(low) <= target:
         high, low, factor = low, low / factor, factor**2
         if low < LEAST:
-            raise ConfigError(f"a target epsilon of {target:g} needs next to no noise "
-                              f"(less than {LEAST:g}); take a smaller one")  # fmt: skip
-    side = 0
-    while high - low > precision * high:
-        # Regula falsi on logarithms, kept off the ends; halving where one end stays too long.
-        here = between(low, high, epsilon, target) if abs(side) < 2 else (low * high) ** 0.5
-        if epsilon(here) > target:
-            low, side = here, min(side, 0) - 1
-        else:
-            high, side = here, max(side, 0) + 1
-        if abs(side) > 2:
-            side = 0
-    return high
+            raise ConfigError(
+                f"a target epsilon of {target:g} needs next to no noise "
+                f"(less than {LEAST:g}); take a smaller one"
+            )
+    if high - low <= precision * high:
+        return high
 
+    def excess(log_noise: float) -> float:
+        spent = epsilon(exp(log_noise))
+        return log(spent / target) if 0 < spent < inf else (1e3 if spent else -1e3)
 
-def between(low: float, high: float, epsilon: Callable[[float], float], target: float) -> float:
-    """Where a straight line in log-log says the target is, in the inner part of the stretch."""
-    upper, lower = epsilon(low), epsilon(high)
-    share = 0.5
-    if isfinite(upper) and lower > 0 and upper > lower:
-        share = (log(upper) - log(target)) / (log(upper) - log(lower))
-    width = log(high) - log(low)
-    return exp(log(low) + min(max(share, 0.02), 0.98) * width)
+    found = exp(float(brentq(excess, log(low), log(high), xtol=precision / 2, rtol=1e-15)))
+    while epsilon(found) > target:
+        found *= 1 + precision / 2
+    return found

@@ -30,8 +30,9 @@ def composed_epsilon(
 ) -> float:
     """Epsilon of (kind, key, count)s; infinite where `delta` is too small for this arithmetic."""
     releases = [(losses(kind, key, interval), count) for kind, key, count in listed]
-    return max(one_way([(pair[way], count) for pair, count in releases], delta, interval)
-               for way in (0, 1))  # fmt: skip
+    return max(
+        one_way([(pair[way], count) for pair, count in releases], delta, interval) for way in (0, 1)
+    )
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def one_way(releases: list[tuple[Losses, int]], delta: float, interval: float) -
 def around(chance: Array, points: int) -> Array:
     """The chances wound around a circle of so many points."""
     turns = -(-len(chance) // points)
-    return np.pad(chance, (0, turns * points - len(chance))).reshape(turns, points).sum(axis=0)
+    wound: Array = np.pad(chance, (0, turns * points - len(chance)))
+    return np.asarray(wound.reshape(turns, points).sum(axis=0))
 
 
 def least_epsilon(chance: Array, low: int, interval: float, delta: float) -> float:
@@ -106,7 +108,7 @@ def least_epsilon(chance: Array, low: int, interval: float, delta: float) -> flo
     loss, chance = loss[start:], chance[start:]
     if not len(loss):
         return 0.0
-    # Of the losses from each point on; at that point itself epsilon may be as low as the one before.
+    # Of the losses from each point on; epsilon may be as low as the point before.
     mass = np.cumsum(chance[::-1])[::-1]
     scaled = np.cumsum((chance * np.exp(-loss))[::-1])[::-1]
     before = np.concatenate([[0.0], loss[:-1]])

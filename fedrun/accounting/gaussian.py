@@ -28,7 +28,7 @@ def gaussian_epsilon(multiplier: float, delta: float) -> float:
 
 
 def gaussian_multiplier(epsilon: float, delta: float) -> float:
-    """The least standard deviation per unit of sensitivity that gives (epsilon, delta), any epsilon.
+    """The least standard deviation per unit of sensitivity for (epsilon, delta), any epsilon.
 
     The classic sqrt(2 ln(1.25 / delta)) / epsilon is proved up to epsilon 1 only (M23).
 
@@ -36,8 +36,10 @@ def gaussian_multiplier(epsilon: float, delta: float) -> float:
     3.7306
     """
     if not epsilon > 0 or not 0 < delta < 1:
-        raise ConfigError(f"no noise gives epsilon {epsilon:g} with delta {delta:g} "
-                          "(accepted: epsilon above 0, delta between 0 and 1)")  # fmt: skip
+        raise ConfigError(
+            f"no noise gives epsilon {epsilon:g} with delta {delta:g} "
+            "(accepted: epsilon above 0, delta between 0 and 1)"
+        )
     return root(lambda multiplier: log_delta(multiplier, epsilon) - log(delta))
 
 
@@ -83,6 +85,8 @@ def noise_left(total: float, bit_noise: float) -> float:
     if total == 0:
         return 0.0
     if total >= 2 * bit_noise:
-        raise ConfigError(f"noise of {bit_noise:g} on the clip bits leaves nothing of a noise "
-                          f"multiplier of {total:g} (accepted: above {total / 2:g})")  # fmt: skip
+        raise ConfigError(
+            f"noise of {bit_noise:g} on the clip bits leaves nothing of a noise "
+            f"multiplier of {total:g} (accepted: above {total / 2:g})"
+        )
     return 1 / sqrt(total**-2 - (2 * bit_noise) ** -2)

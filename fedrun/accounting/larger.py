@@ -21,8 +21,8 @@ ADDITIVE = ("gaussian", "laplace", "tree", "banded")
 def group_bound(epsilon: float, delta: float, size: int) -> tuple[float, float]:
     """(epsilon, delta) of a group of so many, from that of one, one after another (M17).
 
-    delta (e^(k epsilon) - 1) / (e^epsilon - 1), which is at most k e^((k - 1) epsilon) delta (Vadhan
-    2017, lemma 2.2). It is a bound for a group: that a client's examples are such a group does not
+    delta (e^(k epsilon) - 1) / (e^epsilon - 1), at most k e^((k - 1) epsilon) delta (Vadhan 2017,
+    lemma 2.2). It is a bound for a group: that a client's examples are such a group does not
     make it the guarantee of a client-level mechanism.
 
     >>> epsilon, delta = group_bound(0.5, 1e-6, 2)
@@ -61,7 +61,7 @@ def group_epsilon(
     loss = None if pld.refused(found) else pld.compose(found, 1e-3)
 
     def one(delta: float) -> float:
-        by_pld = inf if loss is None else float(loss.get_epsilon_for_delta(delta))
+        by_pld = inf if loss is None else pld.read(loss, delta)
         return min(by_pld, pld.bound(found, delta), found.pure)
 
     low, high = log(delta) - 600.0, log(delta)
@@ -81,11 +81,15 @@ def shuffle_epsilon(local: float, delta: float, clients: int) -> float:
     0.214
     """
     if not 0 < delta < 1 or clients < 1 or local < 0:
-        raise ConfigError("the shuffle bound needs delta between 0 and 1, clients >= 1, epsilon >= 0")
+        raise ConfigError(
+            "the shuffle bound needs delta between 0 and 1, clients >= 1, epsilon >= 0"
+        )
     most = log(clients / (16 * log(2 / delta)))
     if local > most:
-        raise ConfigError(f"the shuffle bound holds up to a local epsilon of {max(most, 0.0):.3g} "
-                          f"for {clients} clients and delta={delta:g}, not for {local:g}")  # fmt: skip
+        raise ConfigError(
+            f"the shuffle bound holds up to a local epsilon of {max(most, 0.0):.3g} "
+            f"for {clients} clients and delta={delta:g}, not for {local:g}"
+        )
     grown = exp(local)
     spread = 8 * sqrt(grown * log(4 / delta) / clients) + 8 * grown / clients
     return log1p(expm1(local) / (grown + 1) * spread)

@@ -1,8 +1,8 @@
 """What a list of releases comes to, as an accountant sees it: the theorems, and their limits.
 
-Neighbours differ in one participant. Its clipped contribution moves the sum by at most the clip norm
-C where it is there or not (`add_remove`, `zero_out`), by 2C where it is another (`replace_one`):
-there every noise multiplier counts half.
+Neighbours differ in one participant. Its clipped contribution moves the sum by at most the clip
+norm C where it is there or not (`add_remove`, `zero_out`), by 2C where it is another
+(`replace_one`): there every noise multiplier counts half.
 
 poisson: the subsampled Gaussian (Mironov, Talwar, Zhang 2019; Zhu, Dong, Wang 2022), or Laplace.
 fixed: subsets of one size, RDP only (Wang, Balle, Kasiviswanathan 2019, theorem 27). Its proof
@@ -66,8 +66,8 @@ class Parts:
     @property
     def kinds(self) -> int:
         """How many distinct releases an accountant must compose."""
-        merged = (self.poisson, self.fixed, self.laplace, self.response)
-        return bool(self.gaussian) + sum(map(len, merged))
+        sampled = len(self.poisson) + len(self.fixed)
+        return bool(self.gaussian) + sampled + len(self.laplace) + len(self.response)
 
 
 def parts(stretches: Sequence[tuple[Event, int]], relation: Relation) -> Parts:
@@ -130,50 +130,74 @@ def check(event: Event, relation: Relation) -> None:
     if event.noise_multiplier < 0 or event.epsilon < 0:
         raise ConfigError("a noise multiplier and an epsilon are at least 0")
     if not 0 < event.sampling.rate <= 1:
-        raise ConfigError(f"a cohort of {event.sampling.cohort:g} is not accepted "
-                          f"(accepted: above 0, at most the population {event.sampling.population})")  # fmt: skip
+        raise ConfigError(
+            f"a cohort of {event.sampling.cohort:g} is not accepted "
+            f"(accepted: above 0, at most the population {event.sampling.population})"
+        )
     if scheme != "poisson" and event.sampling.cohort != int(event.sampling.cohort):
-        raise ConfigError(f"a cohort of {event.sampling.cohort:g} is not whole, which "
-                          f"{scheme} sampling needs; poisson sampling does not")  # fmt: skip
+        raise ConfigError(
+            f"a cohort of {event.sampling.cohort:g} is not whole, which "
+            f"{scheme} sampling needs; poisson sampling does not"
+        )
     if scheme == "full" and event.sampling.rate != 1:
-        raise ConfigError(f"full participation takes all {event.sampling.population}, not "
-                          f"{event.sampling.cohort:g}; for fewer take poisson, fixed or cyclic")  # fmt: skip
+        raise ConfigError(
+            f"full participation takes all {event.sampling.population}, not "
+            f"{event.sampling.cohort:g}; for fewer take poisson, fixed or cyclic"
+        )
     if mechanism == "randomized_response":
         response(event, relation)
         return
     if scheme == "poisson" and relation == "replace_one" and event.sampling.rate < 1:
-        raise ConfigError("poisson sampling under replace_one is proved by no theorem that is "
-                          "implemented here; take add_remove or zero_out")  # fmt: skip
+        raise ConfigError(
+            "poisson sampling under replace_one is proved by no theorem that is "
+            "implemented here; take add_remove or zero_out"
+        )
     if scheme == "fixed" and relation != "replace_one":
-        raise ConfigError(f"fixed-size sampling is proved under replace_one only, not under "
-                          f"{relation}: take replace_one, or poisson sampling")  # fmt: skip
+        raise ConfigError(
+            f"fixed-size sampling is proved under replace_one only, not under "
+            f"{relation}: take replace_one, or poisson sampling"
+        )
     if (scheme in PATTERNED or mechanism in ("tree", "banded")) and relation == "add_remove":
-        raise ConfigError(f"{named(event)} does not go with add_remove, where one participant "
-                          "less would move the turns of the others; take zero_out or replace_one")  # fmt: skip
+        raise ConfigError(
+            f"{named(event)} does not go with add_remove, where one participant "
+            "less would move the turns of the others; take zero_out or replace_one"
+        )
     if scheme == "fixed" and mechanism == "laplace":
-        raise ConfigError("laplace noise under fixed-size sampling is proved by no theorem that "
-                          "is implemented here; take poisson sampling")  # fmt: skip
+        raise ConfigError(
+            "laplace noise under fixed-size sampling is proved by no theorem that "
+            "is implemented here; take poisson sampling"
+        )
     if mechanism in ("tree", "banded") and scheme not in IN_ALL:
-        raise ConfigError(f"{mechanism} noise needs to know how often one takes part, which "
-                          f"{scheme} sampling does not bound; take cyclic or shuffled sampling")  # fmt: skip
+        raise ConfigError(
+            f"{mechanism} noise needs to know how often one takes part, which "
+            f"{scheme} sampling does not bound; take cyclic or shuffled sampling"
+        )
     if mechanism == "banded":
         apart = separation(event.sampling)
         if not 1 <= event.bands <= apart:
-            raise ConfigError(f"banded noise with {event.bands} bands is not accepted: under "
-                              f"{scheme} sampling one may return after {apart} rounds "
-                              f"(accepted: 1 to {apart} bands)")  # fmt: skip
+            raise ConfigError(
+                f"banded noise with {event.bands} bands is not accepted: under "
+                f"{scheme} sampling one may return after {apart} rounds "
+                f"(accepted: 1 to {apart} bands)"
+            )
 
 
 def response(event: Event, relation: Relation) -> None:
     if relation != "replace_one":
-        raise ConfigError("randomized response hides which answer was given, not that one was: "
-                          f"take replace_one, not {relation}")  # fmt: skip
+        raise ConfigError(
+            "randomized response hides which answer was given, not that one was: "
+            f"take replace_one, not {relation}"
+        )
     if event.sampling.scheme not in IN_ALL:
-        raise ConfigError("randomized response is accounted without amplification; take full, "
-                          f"cyclic or shuffled sampling, not {event.sampling.scheme}")  # fmt: skip
+        raise ConfigError(
+            "randomized response is accounted without amplification; take full, "
+            f"cyclic or shuffled sampling, not {event.sampling.scheme}"
+        )
     if event.classes < 2:
-        raise ConfigError(f"randomized response over {event.classes} answers is not accepted "
-                          "(accepted: at least 2)")  # fmt: skip
+        raise ConfigError(
+            f"randomized response over {event.classes} answers is not accepted "
+            "(accepted: at least 2)"
+        )
 
 
 def named(event: Event) -> str:

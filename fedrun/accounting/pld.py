@@ -10,6 +10,8 @@ from functools import lru_cache
 from math import inf, sqrt
 from typing import Any
 
+import numpy as np
+
 from fedrun.accounting.parts import Parts
 from fedrun.accounting.rdp import each_kind, noise_share, quiet, rdp_epsilon
 from fedrun.core.option import ConfigError
@@ -17,6 +19,7 @@ from fedrun.core.option import ConfigError
 INTERVAL = 1e-4
 MOST_KINDS = 8  # distinct releases before the grid becomes ten times as wide: each costs up to 1 s
 FINEST = 1e-6
+MOST = 1e9
 
 
 def pld_epsilon(found: Parts, delta: float, interval: float = INTERVAL) -> float:
@@ -45,8 +48,10 @@ def pld_epsilon(found: Parts, delta: float, interval: float = INTERVAL) -> float
 def refused(found: Parts) -> str:
     """Why this accountant says nothing of the parts, or nothing."""
     if found.fixed:
-        return ("PLD knows no fixed-size sampling: which pair of neighbours is the worst is not "
-                "proved; accountant=rdp does")  # fmt: skip
+        return (
+            "PLD knows no fixed-size sampling: which pair of neighbours is the worst is not "
+            "proved; accountant=rdp does"
+        )
     return ""
 
 
@@ -59,7 +64,26 @@ def bound(found: Parts, delta: float) -> float:
 
 def at(found: Parts, delta: float, interval: float) -> float:
     """The epsilon on one grid. No loss is larger than the pure epsilon, which the grid may pass."""
-    return min(float(compose(found, interval).get_epsilon_for_delta(delta)), found.pure)
+    return min(read(compose(found, interval), delta), found.pure)
+
+
+def read(losses: Any, delta: float) -> float:
+    """The epsilon of a distribution; above 700 the library's own reading overflows."""
+    try:
+        with np.errstate(over="raise"):
+            return float(losses.get_epsilon_for_delta(delta))
+    except FloatingPointError:
+        low, high = 0.0, 1.0
+    while losses.get_delta_for_epsilon(high) > delta:
+        low, high = high, 2 * high
+        if high > MOST:
+            return inf
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if losses.get_delta_for_epsilon(middle) > delta else (low, middle)
+        )
+    return high
 
 
 def compose(found: Parts, interval: float) -> Any:
@@ -94,6 +118,8 @@ def once(kind: str, key: tuple[Any, ...], interval: float) -> Any:
             return library.from_laplace_mechanism(key[1], sampling_prob=key[0], **grid)
         epsilon, classes = key
         return library.from_randomized_response(
-            noise_share(epsilon, classes), classes,
-            neighboring_relation=NeighboringRelation.REPLACE_ONE, **grid,
-        )  # fmt: skip
+            noise_share(epsilon, classes),
+            classes,
+            neighboring_relation=NeighboringRelation.REPLACE_ONE,
+            **grid,
+        )

@@ -18,7 +18,7 @@ from fedrun.core.option import ConfigError
 Array = npt.NDArray[np.float64]
 Conversion = Literal["today", "classic"]
 """From Renyi to (epsilon, delta): today's (Canonne, Kamath, Steinke 2020, proposition 12); classic:
-the looser one (Mironov 2017, proposition 3), to compare with published tables and for nothing else."""
+the looser one (Mironov 2017, proposition 3), to compare with published tables, for nothing else."""
 
 
 def rdp_epsilon(
@@ -57,8 +57,12 @@ def refused(found: Parts) -> str:
 
 def each_kind(found: Parts) -> list[tuple[str, dict[Any, int]]]:
     """What is composed release by release."""
-    return [("poisson", found.poisson), ("fixed", found.fixed),
-            ("laplace", found.laplace), ("response", found.response)]  # fmt: skip
+    return [
+        ("poisson", found.poisson),
+        ("fixed", found.fixed),
+        ("laplace", found.laplace),
+        ("response", found.response),
+    ]
 
 
 @cache
@@ -91,7 +95,8 @@ def once(kind: str, key: tuple[Any, ...], orders: tuple[float, ...]) -> Array:
         event = library.RandomizedResponseDpEvent(noise_share(epsilon, classes), classes)
         relation = relations.REPLACE_ONE
     with quiet():
-        return RdpAccountant(orders, relation).compose(event).rdp
+        found: Array = RdpAccountant(orders, relation).compose(event).rdp
+    return found
 
 
 def noise_share(epsilon: float, classes: int) -> float:
@@ -114,7 +119,7 @@ def convert(orders: Array, curve: Array, delta: float, conversion: Conversion = 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without dp-accounting's warnings of orders that it leaves out: that only loosens the bound."""
+    """Without dp-accounting's warnings of orders that it leaves out; that loosens the bound."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

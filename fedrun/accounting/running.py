@@ -26,9 +26,7 @@ SAYS_SOMETHING = 50.0  # above this epsilon nobody needs a second opinion
 STEPS = 8  # points of the grid of counts to the double: at most 9 % more releases, 5 % epsilon
 
 
-def running_epsilon(
-    events: Sequence[tuple[Event, int]], delta: float, relation: Relation
-) -> float:
+def running_epsilon(events: Sequence[tuple[Event, int]], delta: float, relation: Relation) -> float:
     """An upper bound on epsilon; it grows with every release. See `parts` for `events`."""
     check_delta(delta)
     found = parts(events, relation)
@@ -66,14 +64,19 @@ def ahead(found: Parts) -> Ahead:
 def next_count(count: int) -> int:
     """The least point of the grid that is not below: all small counts are points."""
     step = ceil(STEPS * log2(count)) if count > 2 * STEPS else 0
-    return next((n for s in (step - 1, step, step + 1) if (n := ceil(2 ** (s / STEPS))) >= count),
-                count) if step else count  # fmt: skip
+    return (
+        next(
+            (n for s in (step - 1, step, step + 1) if (n := ceil(2 ** (s / STEPS))) >= count), count
+        )
+        if step
+        else count
+    )
 
 
 def next_power(amount: float) -> float:
     """As `next_count`, of an amount that need not be whole."""
     step = ceil(STEPS * log2(amount))
-    return max(amount, 2.0 ** (step / STEPS))
+    return float(max(amount, 2.0 ** (step / STEPS)))
 
 
 @lru_cache(maxsize=1024)

@@ -122,7 +122,12 @@ def kept(packets: Packets, keep: Tensor) -> Packets:
 def total(packets: Packets) -> Total:
     """The sum over the clients of a chunk."""
     alone = len(packets.weight) == 1
-    update = packets.update.map(lambda leaf: leaf[0] if alone else leaf.sum(0))
+
+    def summed(leaf: Tensor) -> Tensor:
+        found = leaf[0] if alone else leaf.sum(0)
+        return found if found.is_floating_point() else found.to(torch.int64)  # sums of many fit
+
+    update = packets.update.map(summed)
     return Total(update, packets.weight.sum())
 
 

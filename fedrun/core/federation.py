@@ -30,12 +30,14 @@ class General:
     loss, gradient: (params Tree_C, the rows of each client) -> as in `Clients`.
     private: (how steps hide each example) -> the same as `solver` with such steps, on a plan drawn
         by coins and without `objective`; a `ConfigError` where this model or optimiser cannot.
+    private_how: () -> the way that such steps go, as `Engine.how`.
     """
 
     solver: Callable[[ChunkPlan], Solver]
     loss: Callable[[Tree, Sequence[Array]], Tensor]
     gradient: Callable[[Tree, Sequence[Array]], tuple[Tensor, Tree]]
     private: Callable[[PrivateSteps], Callable[[ChunkPlan], Solver]]
+    private_how: Callable[[], str]
 
 
 class Solver(typing.Protocol):

@@ -108,6 +108,10 @@ class Stream(Protocol):
     They come from a cryptographic generator, and asking again gives the ones that follow.
     """
 
+    def words(self, count: int) -> Array:
+        """uint64 [count], uniform: those that `uniform` would be made of."""
+        ...
+
     def uniform(self, count: int) -> Array:
         """float64 [count] in [0, 1), of 53 bits each."""
         ...

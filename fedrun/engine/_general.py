@@ -25,7 +25,7 @@ from fedrun.engine._draws import draws_while_training, lent_generator
 from fedrun.engine._objective import Terms, clipped
 from fedrun.engine._one_example import one_example_told
 from fedrun.engine._own_task import OwnTask
-from fedrun.engine._private import private
+from fedrun.engine._private import private, private_how
 
 ROWS = 1000  # of a gradient or loss over a whole set at once
 
@@ -114,6 +114,7 @@ def general(task: Task, examples: Examples, local: Local, seed: int) -> General:
         loss=lambda params_C, rows: measure(params_C, rows, False)[0],
         gradient=gradient,
         private=private(task, examples, local),
+        private_how=partial(private_how, task),
     )
 
 

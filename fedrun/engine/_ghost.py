@@ -12,7 +12,7 @@ A compiled kernel multiplies float32 numbers into float64 sums; without one, the
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedrun.core.task import Task
 from fedrun.engine._chain_gradient import is_chain, loss_slope
@@ -24,10 +24,16 @@ from fedrun.engine._private_kernel import private_kernel
 
 def ghost(task: Task) -> Way | None:
     """None where the model is no such chain."""
-    if not is_chain(task.module) or task.spec.vocabulary is not None:
+    spec, module = task.spec, task.module
+    if not is_chain(module) or spec.vocabulary is not None or spec.kind == "tokens":
         return None
+    if isinstance(module[0], nn.Linear) and len(spec.input_shape) != 1:
+        return None  # a row of numbers for each of an example's parts
     names = list(task.parameters)
     layers = list(zip(names[0::2], names[1::2], strict=True))
+    products = [
+        onednn_linear if suits_onednn(task.parameters[name]) else blas for name in names[0::2]
+    ]
     first = next(task.module.parameters())
     kernel = None
     if first.dtype == torch.float32 and first.device.type == "cpu":
@@ -45,10 +51,10 @@ def ghost(task: Task) -> Way | None:
         inputs, outputs = [], x.flatten(1)
         for place, (weight, bias) in enumerate(layers):
             inputs.append(outputs.relu_() if place else outputs)
-            outputs = linear(inputs[-1], params[weight], params[bias])
+            outputs = products[place](inputs[-1], params[weight], params[bias])
         slopes = [loss_slope(task.spec.kind, outputs, y)]
         for place in range(len(layers) - 1, 0, -1):
-            below = linear(slopes[0], params[layers[place][0]].t(), None)
+            below = products[place](slopes[0], params[layers[place][0]].t(), None)
             slopes.insert(0, torch.ops.aten.threshold_backward(below, inputs[place], 0))
 
         squares = torch.zeros(len(y), dtype=torch.float64, device=x.device)
@@ -60,13 +66,11 @@ def ghost(task: Task) -> Way | None:
             add_gradients(input, slope, factor, sums.get(weight), sums.get(bias))
         return outputs
 
-    return Way("ghost, compiled" if kernel else "ghost", clipped_sum, 4096)
+    return Way("ghost", clipped_sum, 4096)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x weight^T + bias."""
-    if suits_onednn(weight):
-        return onednn_linear(x, weight, bias)
+def blas(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x weight^T + bias, as `onednn_linear`."""
     return torch.addmm(bias, x, weight.t()) if bias is not None else x.mm(weight.t())
 
 

@@ -63,7 +63,7 @@ class Noise:
             noise = stream.normal(len(total)).to(total.device).mul_(self.deviation).round_()
             total.mul_(self.scale).round_().add_(noise).mul_(factor)
             return total.to(like.dtype)
-        uniforms = torch.from_numpy(stream.uniform(len(total) + len(total) % 2))
+        words = stream.words(len(total) + len(total) % 2)
         result = torch.empty_like(like)
-        self.kernel.noised(uniforms, total, self.scale, self.deviation, factor, result)
+        self.kernel.noised(words, total, self.scale, self.deviation, factor, result)
         return result

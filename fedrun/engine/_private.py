@@ -35,12 +35,14 @@ from fedrun.core.privacy import PrivateSteps, Stream
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree, row, stack
 from fedrun.engine._batches import batches
+from fedrun.engine._captured import captured
 from fedrun.engine._clipped_sum import Way
 from fedrun.engine._draws import draws_while_training, lent_generator
 from fedrun.engine._ghost import ghost
 from fedrun.engine._noise import Noise
 from fedrun.engine._objective import Terms
 from fedrun.engine._per_example import can_be_lifted, lifted, one_by_one
+from fedrun.engine._private_kernel import private_kernel
 from fedrun.engine._separate import refuse_mixing
 from fedrun.engine._sums import Sums
 
@@ -101,7 +103,16 @@ def private(
 
 def way_of(task: Task) -> Way:
     """The fastest way that this model knows."""
-    return ghost(task) or (lifted(task) if can_be_lifted(task) else one_by_one(task))
+    known = ghost(task) or captured(task)
+    return known or (lifted(task) if can_be_lifted(task) else one_by_one(task))
+
+
+def private_how(task: Task) -> str:
+    """The way that gradients and noise go, which decides their bits: `ghost, compiled`."""
+    first = next(iter(task.parameters.values()))
+    on_cpu = first.device.type == "cpu" and first.dtype in (torch.float32, torch.float64)
+    noise = "compiled" if on_cpu and private_kernel() else "PyTorch's noise"
+    return f"private: {way_of(task).name}, {noise}"
 
 
 @dataclass(frozen=True)

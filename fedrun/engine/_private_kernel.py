@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedrun.core.dataset import Array
 from fedrun.engine._compiler import UnavailableError, library
 
 SOURCE = Path(__file__).with_name("kernel") / "private.cpp"
@@ -27,7 +28,7 @@ class PrivateKernel:
 
     def noised(
         self,
-        uniforms: Tensor,
+        words: Array,
         total: Tensor,
         scale: float,
         deviation: float,
@@ -36,18 +37,23 @@ class PrivateKernel:
     ) -> None:
         """result = (round(scale total) + round(deviation normals)) factor, float32 or float64.
 
-        uniforms: float64, as many as the total has numbers, or one more where those are odd.
+        words: uint64, as many as the total has numbers, or one more where those are odd; of their
+            top 53 bits the normals are made.
         """
-        assert len(uniforms) == len(total) + len(total) % 2
+        assert words.dtype == np.uint64
+        assert words.flags.c_contiguous
+        assert len(words) == len(total) + len(total) % 2
         single = result.dtype == torch.float32
         run = self.loaded.fedrun_noise_single if single else self.loaded.fedrun_noise_double
-        run(at(uniforms), at(total), len(total), scale, deviation, factor, at(result))
+        run(words.ctypes.data, at(total), len(total), scale, deviation, factor, at(result))
 
     def add_squares(self, x: Tensor, d: Tensor, weight: bool, bias: bool, squares: Tensor) -> None:
         """squares [B] += those of the gradients of a linear layer's weight and bias, or of one of
         them, of each example: x [B, I] are its inputs, d [B, O] the slopes by its outputs."""
-        run = self.loaded.fedrun_add_squares
-        run(at(x), at(d), len(d), x.shape[1], d.shape[1], weight, bias, at(squares))
+        rows, outputs = d.shape
+        self.loaded.fedrun_add_squares(
+            at(x), at(d), rows, x.shape[1], outputs, weight, bias, squares.data_ptr()
+        )
 
     def add_gradients(
         self, x: Tensor, d: Tensor, factors: Tensor, weight: Tensor | None, bias: Tensor | None
@@ -55,8 +61,9 @@ class PrivateKernel:
         """weight [O, I] and bias [O] += these gradients, each times its factor; what has factor 0
         counts as nothing, even where it is not finite."""
         space = torch.empty(d.shape, dtype=torch.float64)
+        rows, outputs = d.shape
         self.loaded.fedrun_add_gradients(
-            at(x), at(d), at(factors), len(d), x.shape[1], d.shape[1], at(space),
+            at(x), at(d), factors.data_ptr(), rows, x.shape[1], outputs, space.data_ptr(),
             None if weight is None else at(weight), None if bias is None else at(bias),
         )  # fmt: skip
 
@@ -95,13 +102,14 @@ def verify(loaded: ctypes.CDLL) -> None:
     """Normals against NumPy's functions, at the ends of the range too; a layer against PyTorch."""
     made = kernel(loaded)
     ends = np.array([0.0, 2.0**-53, 0.125, 0.25, 0.5, 0.75, 0.875, 1 - 2.0**-53])
-    grid = np.meshgrid(np.append(ends, np.arange(1, 200) / 200.0), ends[1:])
+    grid = np.meshgrid(np.append(ends, np.arange(1, 256) / 256.0), ends)
     radius, angle = (part.ravel() for part in grid)
+    words = np.concatenate([radius, angle]) * 2.0**53
     length, angle = np.sqrt(-2 * np.log(radius + 2.0**-53)), 2 * pi * angle
     wanted = np.concatenate([length * np.cos(angle), length * np.sin(angle)])
-    uniforms = torch.from_numpy(np.concatenate([part.ravel() for part in grid]))
     found = torch.empty(len(wanted), dtype=torch.float64)
-    made.noised(uniforms, torch.zeros_like(found), 1.0, FINE, 1 / FINE, found)
+    total = torch.zeros_like(found)
+    made.noised(words.astype(np.uint64) << np.uint64(11), total, 1.0, FINE, 1 / FINE, found)
 
     draw = torch.Generator().manual_seed(0)
     x, d = (torch.randn(70, width, generator=draw) for width in (53, 13))

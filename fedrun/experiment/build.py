@@ -116,7 +116,7 @@ def build(values: Mapping[str, Any]) -> Experiment:
         seed=settings.seed,
         local=local,
         classes=max(2, dataset.spec.outputs) if dataset.spec.labelled else None,
-        sizes=partition.train.sizes[held.seen],
+        held=partition.train.only(held.seen),
     )
     train = dataset.train
     if privacy.answers:
@@ -141,6 +141,8 @@ def build(values: Mapping[str, Any]) -> Experiment:
         local=local,
         seed=settings.seed,
     )
+    if privacy.steps:
+        engine = replace(engine, how=f"{engine.how}; noised steps {engine.general.private_how()}")
     if module_buffers := task.current_buffers():
         if algorithm.gradients:
             raise ConfigError(

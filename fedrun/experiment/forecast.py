@@ -42,7 +42,9 @@ def forecast(values: Mapping[str, Any]) -> Forecast:
         accounts = own_accounts(experiment)
     if privacy.once is not None:
         accounts = [[(privacy.once, 1), *account] for account in accounts or [[]]]
-    larger = privacy.simulated and [(privacy.simulated, rounds)]
+    larger: Account | None = None
+    if privacy.simulated is not None:
+        larger = [(privacy.simulated, rounds)]
     return Forecast(privacy.claim, accounts, larger, rounds, parameters)
 
 

@@ -30,7 +30,7 @@ def refuse_algorithm(
         return
     if privacy.claim is not None and privacy.event is not None:
         running_epsilon([(privacy.event, 1)], privacy.claim.delta, privacy.claim.relation)
-    if privacy.layer is not None and not algorithm.has_global:
+    if privacy.layer is not None and sends_nothing(algorithm, task):
         raise ConfigError(f"{method} sends nothing that {choice} could protect; take privacy=none")
     if privacy.claim is not None and privacy.own is not None:
         event, _ = privacy.own(1, 1)
@@ -57,6 +57,17 @@ def refuse_algorithm(
             f"{method} must see each client's update, and {choice} shows the server's rule their "
             f"noised sum alone; take privacy=local or another method"
         )
+    if (
+        privacy.event is not None
+        and bound["system"].name != "none"
+        and privacy.claim is not None
+        and privacy.claim.relation == "add_remove"
+    ):
+        raise ConfigError(
+            f"system={bound['system'].name} draws who is slow over the whole cohort, so that a "
+            f"client more or less changes what others send; with {choice} take "
+            f"privacy.relation=zero_out"
+        )
     if algorithm.divides:
         raise ConfigError(
             f"{method} divides by numbers that its clients send beside the update, which clipping "
@@ -71,3 +82,19 @@ def refuse_algorithm(
             else f"algorithm.weights=examples tells what each client holds; with {choice} leave it "
             f"null"
         )
+    if bound["privacy"].options.get("weights") == "capped" and not by_examples(bound["algorithm"]):
+        raise ConfigError(
+            f"privacy.weights=capped weighs by examples, and {method} counts clients alike; leave "
+            f"it out, or take a method whose algorithm.weights is null, such as algorithm=fedavg"
+        )
+
+
+def sends_nothing(algorithm: Algorithm, task: Task) -> bool:
+    """Whether there is nothing that clients and server tell each other."""
+    message = algorithm.message(algorithm.server_init(task.current()))
+    return not any(True for _ in message.leaves())
+
+
+def by_examples(algorithm: Bound) -> bool:
+    """Whether its clients say how many examples they hold, for the chain to weigh by."""
+    return algorithm.options.get("weights", "uniform") is None

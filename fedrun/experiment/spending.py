@@ -3,7 +3,8 @@
 `privacy.json` is renewed and flushed to the disk before a round's figures, model or checkpoint are
 written: after a kill in between, the budget counts as spent. Unlike the logs it is never cut back
 when a run goes on. With `privacy.rng=seeded` the rounds after the last checkpoint repeat to the
-bit, which releases nothing new; with `secure` they are drawn afresh, and paid for again.
+bit, which releases nothing new; with `secure` they are drawn afresh, and paid for again, as a
+stretch of rounds of their own: turns and noise that go round from round to round begin anew.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from fedrun.accounting import bounds, running_epsilon
+from fedrun.accounting import bounds, running_epsilon, worst_bounds, worst_running_epsilon
 from fedrun.core.option import RunError
 from fedrun.core.privacy import Event, Privacy
 from fedrun.experiment.files import read_json, write_json
@@ -37,6 +38,8 @@ class Spending:
         self.cohorts: list[int] = []
         self.round = 0  # the last one released, ever
         self.repeated = 0
+        self.apart = False  # whether the next release begins a stretch of its own
+        self.ahead: dict[str, Any] | None = None  # a ledger of more rounds than are done again yet
         if privacy.once:
             self.everybody = [(privacy.once, 1)]
 
@@ -60,15 +63,28 @@ class Spending:
         found = read_json(folder / FILE)
         try:
             self.round, self.repeated = int(found["round"]), int(found["repeated"])
-            if not self.privacy.repeats:
+            if len(found["cohorts"]) < self.round:
+                raise ValueError(f"{len(found['cohorts'])} cohorts of {self.round} rounds")
+            if self.privacy.repeats:
+                Spending(self.privacy)._take(found)  # whole, or damaged
+                self.ahead = found
+            else:
                 self._take(found)
+                self.apart = True
                 if self.privacy.once:  # drawn afresh, and so released again
                     _add(self.everybody, self.privacy.once, 1)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{folder / FILE} is damaged: {error!r}") from error
 
     def restore(self, spent: Mapping[str, Any]) -> None:
         """Go on from what a checkpoint holds, where the rounds after it repeat to the bit."""
+        found = read_json(self.folder / FILE) if self.folder else spent
+        if found["cohorts"][: len(spent["cohorts"])] != spent["cohorts"]:
+            raise RunError(
+                f"{self.folder}/{FILE} is not the ledger of this run, or an old one: it lacks "
+                f"releases that the last checkpoint knows of.\nBring the right one back, or start "
+                f"a new run."
+            )
         if self.privacy.repeats:
             self._take(spent)
 
@@ -84,16 +100,23 @@ class Spending:
         self.everybody = _account(found["everybody"])
         self.clients = {int(name): _account(own) for name, own in found["clients"].items()}
         self.cohorts = [int(size) for size in found["cohorts"]]
+        releases = sum(count for _, count in self.everybody)
+        once = self.privacy.once is not None
+        if self.privacy.event is not None and releases < len(self.cohorts) + once:
+            raise ValueError(f"{releases} releases of {len(self.cohorts)} rounds")
 
     def charge(self, round: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Write down what this round releases; the figures to be told with it."""
         came = [row for row in rows if row["status"] != "dropped"]
         self.cohorts.append(sum(row["status"] != "rejected" for row in came))
         if self.privacy.event is not None:
-            _add(self.everybody, self.privacy.event, 1)
+            _add(self.everybody, self.privacy.event, 1, apart=self.apart)
+            self.apart = False
         if self.privacy.own is not None:
             for row in came:
-                event, count = self.privacy.own(int(row["examples"]), int(row["steps"]))
+                event, count = self.privacy.own(
+                    int(row["examples"]), int(row.get("noised_steps", 0))
+                )
                 _add(self.clients.setdefault(int(row["client"]), []), event, count)
         again = self.privacy.repeats and round <= self.round
         self.round, self.repeated = max(self.round, round), self.repeated + again
@@ -108,25 +131,22 @@ class Spending:
 
     def epsilon(self) -> float:
         """Of what is released so far, never below the truth; infinite where there is no noise."""
-        return max(
-            running_epsilon(account, self.claim.delta, self.claim.relation)
-            for account in self.worst()
-        )
+        return worst_running_epsilon(self.accounts(), self.claim.delta, self.claim.relation)
 
-    def worst(self) -> list[Account]:
-        """The accounts that may have spent most: of equal ones a single one."""
+    def accounts(self) -> list[Account]:
+        """Of equal ones a single one."""
         if self.privacy.own is None:
             return [self.everybody]
-        kinds = {tuple(own) for own in self.clients.values()}
+        kinds = sorted({tuple(own) for own in self.clients.values()}, key=repr)
         return [list(own) for own in kinds] or [[]]
 
     def statement(self) -> dict[str, Any]:
         """All that must be said together with an epsilon."""
         claim = self.claim
-        account = max(
-            self.worst(), key=lambda own: bounds(own, claim.delta, claim.relation)[0].epsilon
-        )
-        found = bounds(account, claim.delta, claim.relation)
+        if self.ahead is not None and len(self.cohorts) < self.round:
+            # It ends before rounds that were shown already, and they stay paid.
+            self._take(self.ahead)
+        account, found = worst_bounds(self.accounts(), claim.delta, claim.relation)
         told: dict[str, Any] = {
             **{key: value for key, value in asdict(claim).items() if key != "caveats"},
             **_said(found),
@@ -143,6 +163,7 @@ class Spending:
             larger = [(self.privacy.simulated, count) for _, count in self.everybody]
             told["simulated"] = {
                 **_said(bounds(larger, claim.delta, "add_remove")),
+                "relation": "add_remove",
                 "events": [{**event.to_json(), "count": count} for event, count in larger],
                 "meaning": "of the larger federation that is simulated, not of this run",
             }
@@ -167,8 +188,8 @@ class Spending:
             write_json(self.folder / FILE, self.to_json())
 
 
-def _add(account: Account, event: Event, count: int) -> None:
-    if account and account[-1][0] == event:
+def _add(account: Account, event: Event, count: int, *, apart: bool = False) -> None:
+    if account and account[-1][0] == event and not apart:
         account[-1] = (event, account[-1][1] + count)
     else:
         account.append((event, count))
@@ -179,7 +200,10 @@ def _plain(account: Account) -> list[dict[str, Any]]:
 
 
 def _account(content: Sequence[Mapping[str, Any]]) -> Account:
-    return [(Event.from_json(entry["event"]), int(entry["count"])) for entry in content]
+    account = [(Event.from_json(entry["event"]), int(entry["count"])) for entry in content]
+    if any(count < 1 for _, count in account):
+        raise ValueError("an event that happened less than once")
+    return account
 
 
 def _said(found: Sequence[Any]) -> dict[str, Any]:

@@ -62,4 +62,5 @@ _STEPS = 2**20
 def next_clip_norm(clip_norm: float, fraction: float, quantile: float, lr: float) -> float:
     """C of the next round: smaller where more than `quantile` of the norms are at most C."""
     # Where all are zero, or noise alone speaks, C would run out of what a grid can hold.
-    return min(max(clip_norm * exp(-lr * (fraction - quantile)), 1e-12), 1e12)
+    growth = min(max(-lr * (fraction - quantile), -60.0), 60.0)  # of which exp is a number
+    return min(max(clip_norm * exp(growth), 1e-12), 1e12)

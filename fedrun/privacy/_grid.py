@@ -80,7 +80,8 @@ def grid_scale(clip_norm: float, parameters: int, norm: Norm = "l2") -> float:
     # Far from the ends of float32 and float64, so that nothing in between can overflow.
     if not 1e-12 <= clip_norm <= 1e12:
         raise ConfigError(
-            f"privacy.clip_norm={clip_norm:g} has no grid for its noise; accepted is 1e-12 to 1e12"
+            f"privacy: a clip norm of {clip_norm:g} has no grid for its noise; accepted is 1e-12 "
+            f"to 1e12"
         )
     # each number is cut by less than one step; D such cuts make sqrt(D) in L2 norm, D in L1
     steps = 2**10 * (sqrt(parameters) if norm == "l2" else parameters)

@@ -59,7 +59,9 @@ class Weights:
 
     def of(self, examples: Tensor) -> Tensor | None:
         """Tensor [C] in [0, 1]; None is 1 for each."""
-        return None if self.cap is None else (examples / self.cap).clamp(0.0, 1.0)
+        if self.cap is None:
+            return None
+        return (examples / self.cap).nan_to_num(nan=0.0, posinf=1.0, neginf=0.0).clamp(0.0, 1.0)
 
 
 def release(

@@ -48,6 +48,15 @@ class _Stream:
     def __init__(self, key: bytes) -> None:
         self._cipher = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
+    def words(self, count: int) -> Array:
+        """uint64 [count]: the next words of the keystream."""
+        result = np.empty(count, "<u8")
+        room = result.data.cast("B")
+        for start in range(0, len(room), len(_ZEROS)):
+            part = room[start : start + len(_ZEROS)]
+            self._cipher.update_into(_ZEROS[: len(part)], part)
+        return result.astype(np.uint64, copy=False)
+
     def uniform(self, count: int) -> Array:
         """float64 [count] in [0, 1): the top 53 bits of each word."""
         result = np.empty(count)

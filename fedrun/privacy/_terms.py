@@ -15,6 +15,7 @@ SEEDED = "noise and cohorts follow from the seed: no protection from anyone who 
 PUBLIC = "test data, the number of clients, and all of the config are taken for public"
 DIAGNOSTICS = "privacy.leaky_diagnostics: figures beside the guarantee were written without noise"
 TUNING = "choosing among runs, or the best round of one, is not accounted for"
+NOISE_KEPT = "checkpoints hold the noise that later rounds are made with: they are secret"
 HIDDEN = "run as a simulation on one machine: whoever reads its memory or checkpoints sees more"
 
 

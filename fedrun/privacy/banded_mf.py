@@ -34,7 +34,7 @@ from fedrun.privacy import _banded
 from fedrun.privacy._grid import plus
 from fedrun.privacy._release import TRUST, WITHHELD, Weights, release
 from fedrun.privacy._stream import streams
-from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of, relation_of
+from fedrun.privacy._terms import HIDDEN, NOISE_KEPT, Rng, calibrated, claim_of, relation_of
 
 
 def banded_mf(
@@ -88,7 +88,9 @@ def banded_mf(
         layer=release(
             lambda told: clip_norm, add_noise, Weights("uniform", None, 1.0), sampling.cohort
         ),
-        claim=claim_of("client", neighbours, delta, TRUST, rng, leaky_diagnostics, HIDDEN),
+        claim=claim_of(
+            "client", neighbours, delta, TRUST, rng, leaky_diagnostics, HIDDEN, NOISE_KEPT
+        ),
         event=event(noise),
         streams=secret,
         withholds=() if leaky_diagnostics else WITHHELD,

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fedrun.core.chain import Context
-from fedrun.core.option import Count, above, at_least, between
+from fedrun.core.option import ConfigError, Count, above, at_least, between
 from fedrun.core.privacy import Privacy, Relation, Sampling
 from fedrun.core.tree import Tree
 from fedrun.privacy._grid import noised
@@ -76,9 +76,19 @@ def central(
     """
     share = Weights(weights, weight_cap, mean_weight)
     if is_nothing(clip_norm, noise_multiplier):
+        if weights == "capped":
+            raise ConfigError(
+                "privacy.weights=capped has no effect with privacy.clip_norm=inf, which is "
+                "privacy=none; give a finite norm"
+            )
         return Privacy()
-    neighbours, larger = relation_of(sampling, relation), None
+    neighbours = relation_of(sampling, relation)
     larger = simulated(sampling, simulated_cohort, simulated_population)
+    if larger and relation == "replace_one":
+        raise ConfigError(
+            "privacy.simulated_cohort is of a federation drawn by coins, which no theorem covers "
+            "under privacy.relation=replace_one; take add_remove or zero_out"
+        )
     drawn = larger.sampling if larger else sampling
     asked = calibrated(
         lambda noise: per_round_event(noise, drawn),

@@ -30,7 +30,7 @@ from fedrun.core.tree import Tree
 from fedrun.privacy._grid import plus
 from fedrun.privacy._release import TRUST, WITHHELD, Weights, release
 from fedrun.privacy._stream import streams
-from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of, relation_of
+from fedrun.privacy._terms import HIDDEN, NOISE_KEPT, Rng, calibrated, claim_of, relation_of
 from fedrun.privacy._tree import advance, place_in_tree, prefix_noise
 
 
@@ -69,26 +69,35 @@ def dp_ftrl(
         return Event(mechanism="tree", sampling=sampling, noise_multiplier=noise, restart=restart)
 
     noise = calibrated(event, noise_multiplier, target_epsilon, delta, neighbours, rounds)
+    key = int(secret("noise", 0, 0).words(1)[0] >> 1)  # which streams these are; no round is 0
 
     def add_noise(total: Tree, scale: float, state: Tree, where: Context) -> tuple[Tree, Tree]:
         std = noise * clip_norm * scale
         size = sum(leaf.numel() for leaf in total.leaves())
-        place = place_in_tree(where.round, restart)
+        nodes, planted = state.get("nodes", Tree()), state.get("planted", 0)
+        if state.get("key", key) != key:
+            # The run went on with entropy of its own: nodes over rounds of before would show those
+            # once more. So a new tree begins, as the ledger has it too.
+            nodes, planted = Tree(), where.round - 1
+        place = place_in_tree(where.round - planted, restart)
         first = where.round - place  # rounds before this tree
 
         def draw(height: int, index: int) -> Tensor:
-            # Whole steps, as in `_grid`: a node's sum is whole too.
-            return secret("noise", first, (index << 6) | height).normal(size).mul_(std).round_()
+            return secret("noise", first, (index << 6) | height).normal(size).mul_(std)
 
-        before = prefix_noise(state) if place > 1 else torch.zeros(size, dtype=torch.float64)
-        after, renewed = advance(state, place, draw, efficient=efficient)
-        return plus(total, after - before), renewed
+        before = prefix_noise(nodes) if place > 1 else torch.zeros(size, dtype=torch.float64)
+        after, renewed = advance(nodes, place, draw, efficient=efficient)
+        # So the running sums are whole sums plus rounded noise, as in `_grid`.
+        noisy = plus(total, after.round() - before.round())
+        return noisy, Tree(nodes=renewed, planted=planted, key=key)
 
     return Privacy(
         layer=release(
             lambda told: clip_norm, add_noise, Weights("uniform", None, 1.0), sampling.cohort
         ),
-        claim=claim_of("client", neighbours, delta, TRUST, rng, leaky_diagnostics, HIDDEN),
+        claim=claim_of(
+            "client", neighbours, delta, TRUST, rng, leaky_diagnostics, HIDDEN, NOISE_KEPT
+        ),
         event=event(noise),
         streams=secret,
         withholds=() if leaky_diagnostics else WITHHELD,

@@ -36,6 +36,7 @@ from fedrun.privacy._stream import streams
 from fedrun.privacy._terms import Rng, calibrated, claim_of
 
 TRUST = "nobody: noise is added before anything leaves the client"
+WITHHELD = ("train/", "clients/", "personal/")
 ONCE = Sampling(scheme="full", population=1, cohort=1)
 
 
@@ -70,7 +71,17 @@ def local(
         entropy of its own, as a guarantee needs.
     leaky_diagnostics: write training figures, without noise, beside epsilon.
     """
+    if relation == "add_remove":
+        raise ConfigError(
+            "privacy.relation=add_remove does not go with privacy=local, where everybody sees who "
+            "takes part; take replace_one or zero_out"
+        )
     if mechanism == "randomized_response":
+        if relation != "replace_one":
+            raise ConfigError(
+                f"privacy.mechanism=randomized_response hides which label it was, and not that "
+                f"there was one; take privacy.relation=replace_one, not {relation}"
+            )
         refuse(clip_norm=clip_norm, noise_multiplier=noise_multiplier,
                target_epsilon=target_epsilon, mechanism=mechanism)  # fmt: skip
         if epsilon is None:
@@ -103,15 +114,15 @@ def local(
                 noise * norm * scale
             )
             sent.append(from_grid(plus(row(exact, index), drawn.round_()), scale, 1.0))
-        there = (packets.weight > 0).to(packets.weight)
-        return Packets(stack(sent), there, clipped)
+        # One whose update was not finite sends noise as well: to be missed would tell of it.
+        return Packets(stack(sent), torch.ones_like(packets.weight), clipped)
 
     return Privacy(
         layer=Layer(encode=encode, decode=lambda total, state, where: (total, state)),
         claim=claim_of("client", relation, delta, TRUST, rng, leaky_diagnostics),
         own=lambda examples, steps: (event(noise), 1),
         streams=secret,
-        withholds=() if leaky_diagnostics else ("train/loss", "train/accuracy", "personal/"),
+        withholds=() if leaky_diagnostics else WITHHELD,
         withholds_clients=not leaky_diagnostics,
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",

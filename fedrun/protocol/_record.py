@@ -41,6 +41,7 @@ def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -
         "client": cohort.tolist(),
         "examples": figures["examples"].tolist(),
         "steps": figures["steps"].tolist(),
+        "noised_steps": noised_steps(done),
         "train/loss": finite(losses / np.maximum(examples, 1.0)),
         "update_norm": finite(figures["norm"]),
         "clipped": was_clipped(done),
@@ -60,6 +61,16 @@ def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -
         trained = {"train/loss": loss / seen, "train/accuracy": correct / seen}
         metrics = {n: value for n, value in trained.items() if np.isfinite(value)} | metrics
     return Record(metrics, Rows(rows), int(seen))
+
+
+def noised_steps(done: Sequence[Done]) -> Column:
+    """Of each client, the steps that its account pays for, where examples are hidden."""
+    nothing = [[None] * len(part.ok) for part in done]
+    return [
+        None if many is None else int(many)
+        for part, none in zip(done, nothing, strict=True)
+        for many in part.measures.get("noised_steps", none)
+    ]
 
 
 def was_clipped(done: Sequence[Done]) -> Column:
@@ -104,6 +115,7 @@ def dropped(round: int, client: int, down_bytes: int) -> dict[str, Any]:
         "client": client,
         "examples": 0,
         "steps": 0,
+        "noised_steps": None,
         "train/loss": None,
         "update_norm": None,
         "clipped": False,

@@ -29,6 +29,7 @@ from fedrun.core.federation import (
     clients_of,
 )
 from fedrun.core.plan import even_chunks
+from fedrun.core.private_clients import private_clients
 from fedrun.core.record import Record
 from fedrun.core.tree import Tree, expand, num_bytes, squared_norm
 from fedrun.protocol._record import nothing_done, record, with_slow
@@ -95,6 +96,8 @@ def chunk(federation: Federation, message: Tree, job: Job) -> Done:
     said = Tree((name, part) for name, part in message.items() if name != "channel")
     clients, message_C = clients_of(federation, job), expand(said, len(job.clients))
     measures = {"examples": held.sizes[job.clients]}
+    if federation.steps:
+        clients, measures["noised_steps"] = private_clients(clients, federation, job)
     if job.survey:
         assert algorithm.survey
         survey = algorithm.survey(clients, message_C)

@@ -64,10 +64,16 @@ static inline void turn(double v, double& cosine, double& sine) {
   sine = number(second ^ ((quarter & 2) << 62));
 }
 
+// the top 53 bits as a number in [0, 1), exactly
+static inline double uniform(uint64_t word) {
+  double most = number((word >> 12) | 0x3ff0000000000000ull) - 1.0;
+  return most + number(-((word >> 11) & 1) & bits(0x1p-53));
+}
+
 // result[i] = (round(total[i] * scale) + round(normal_i * deviation)) * factor for i < count.
-// Normals i and i + pairs, pairs = ceil(count / 2), come of uniforms i and i + pairs in [0, 1).
+// Normals i and i + pairs, pairs = ceil(count / 2), come of the random words i and i + pairs.
 template <class Real>
-static void noised(const double* uniforms, const double* total, int64_t count, double scale,
+static void noised(const uint64_t* words, const double* total, int64_t count, double scale,
                    double deviation, double factor, Real* result) {
   int64_t pairs = (count + 1) / 2, whole = count - pairs;
   auto put = [&](int64_t i, double normal) {
@@ -75,8 +81,8 @@ static void noised(const double* uniforms, const double* total, int64_t count, d
   };
   for (int64_t i = 0; i < pairs; i++) {
     // k / 2^53 becomes (k + 1) / 2^53, whose logarithm is finite
-    double radius = std::sqrt(-2.0 * logarithm(uniforms[i] + 0x1p-53)), cosine, sine;
-    turn(uniforms[pairs + i], cosine, sine);
+    double radius = std::sqrt(-2.0 * logarithm(uniform(words[i]) + 0x1p-53)), cosine, sine;
+    turn(uniform(words[pairs + i]), cosine, sine);
     put(i, radius * cosine);
     if (i < whole) put(pairs + i, radius * sine);
   }

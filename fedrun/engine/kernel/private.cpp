@@ -5,13 +5,13 @@
 
 extern "C" {
 
-void fedrun_noise_single(const double* uniforms, const double* total, int64_t count, double scale,
+void fedrun_noise_single(const uint64_t* words, const double* total, int64_t count, double scale,
                          double deviation, double factor, float* result) {
-  noised(uniforms, total, count, scale, deviation, factor, result);
+  noised(words, total, count, scale, deviation, factor, result);
 }
-void fedrun_noise_double(const double* uniforms, const double* total, int64_t count, double scale,
+void fedrun_noise_double(const uint64_t* words, const double* total, int64_t count, double scale,
                          double deviation, double factor, double* result) {
-  noised(uniforms, total, count, scale, deviation, factor, result);
+  noised(words, total, count, scale, deviation, factor, result);
 }
 
 // squares[r] += the squared norm of the gradient of a linear layer's weight, and of its bias, by
