@@ -142,7 +142,7 @@ def build(values: Mapping[str, Any]) -> Experiment:
         seed=settings.seed,
     )
     if privacy.steps:
-        engine = replace(engine, how=f"{engine.how}; noised steps {engine.general.private_how()}")
+        engine = replace(engine, how=f"{engine.how}; {engine.general.private_how()}")
     if module_buffers := task.current_buffers():
         if algorithm.gradients:
             raise ConfigError(
