@@ -129,54 +129,64 @@ def one_shot(cosines: Array, dimension: int, delta: float) -> float:
 
 
 def epsilon_of(mu: float, delta: float) -> float:
-    """The exact epsilon at `delta` of two normals `mu` standard deviations apart, 0 up to mu = 0."""
+    """The exact epsilon at `delta` of two normals `mu` standard deviations apart; mu <= 0 is 0."""
     return gaussian_epsilon(1 / mu, delta) if mu > 0 else 0.0
 
 
-def right_guesses(scores: Array, coins: Array, guesses: int) -> int:
+def right_guesses(scores: Array, coins: Array, guesses: int, sides: int = 2) -> int:
     """How many are right of so many guesses: the highest scores are taken for canaries that are in,
     the lowest, as many, for canaries that are out. Of equal scores the earlier canary is lower.
 
-    scores: float [m]; coins: bool [m], the truth.
+    scores: float [m]; coins: bool [m], the truth; sides: 1 guesses "in" alone.
     """
-    order = np.argsort(scores, kind="stable")
-    outs, ins = order[: guesses // 2], order[len(order) - (guesses - guesses // 2) :]
+    order, below = np.argsort(scores, kind="stable"), guesses // 2 if sides == 2 else 0
+    outs, ins = order[:below], order[len(order) - (guesses - below) :]
     return int(coins[ins].sum() + (~coins[outs]).sum())
 
 
 @cache
-def planned_guesses(canaries: int, epsilon: float, delta: float, confidence: float = 0.95) -> int:
+def planned_guesses(
+    canaries: int,
+    epsilon: float,
+    delta: float,
+    confidence: float = 0.95,
+    sides: int = 2,
+    seen: float = 1.0,
+) -> int:
     """How many guesses to make, fixed before any run: the number that would prove the most if the
-    mechanism were Gaussian and lost all of its claim, among those that could refute the claim.
+    mechanism were Gaussian and lost all of its claim, among those that could refute the claim:
+    with one in twenty wrong, or else with all right.
 
-    Some canaries are always passed over: half of the guesses say "in", and a few more or a few less
-    than half of the coins say so.
+    seen: the chance that a canary that is in is ever drawn. Some are always passed over: a few more
+    or a few less than half of the coins say "in".
     """
-    most = max(1, canaries - ceil(3 * sqrt(canaries)))
+    spare = ceil(3 * sqrt(canaries))
+    most = max(1, canaries - spare if sides == 2 else int(canaries * seen - spare) // 2)
     if not 0 < epsilon < MOST:
         return most
     mu = _largest(lambda mu: epsilon_of(mu, delta) < epsilon, 2 * MOST)
-    best, shown = most, -1.0
-    for number in np.unique(np.geomspace(min(10, most), most, 24).round().astype(int)):
-        guesses = int(number)
-        if one_run(guesses, guesses, canaries, delta, confidence) <= epsilon:
-            continue
-        certain = _farthest(mu, guesses / canaries)
-        right = int(ndtr(mu / 2 - certain) / _share(mu, certain) * guesses)
-        would_show = one_run(guesses, min(right, guesses), canaries, delta, confidence)
-        if would_show >= shown:
-            best, shown = guesses, would_show
-    return best
+    numbers = np.unique(np.geomspace(min(10, most), most, 24).round().astype(int)).tolist()
+
+    def shown(guesses: int, part: float) -> float:
+        return one_run(guesses, int(part * guesses), canaries, delta, confidence)
+
+    for part in (0.95, 1.0):
+        able = [number for number in numbers if shown(number, part) > epsilon]
+        if able:
+            right = {n: _right(mu, min(1.0, n / canaries * 2 / sides)) for n in able}
+            return int(max(able, key=lambda number: (shown(number, right[number]), number)))
+    return most
+
+
+def _right(mu: float, share: float) -> float:
+    """How many of the guesses are right that are made for the most certain scores of this share."""
+    far = _largest(lambda far: _share(mu, far) > share, mu + 10)
+    return float(ndtr(mu / 2 - far)) / _share(mu, far)
 
 
 def _share(mu: float, far: float) -> float:
     """How many scores lie so far from the middle, or farther, on either side."""
     return float(ndtr(mu / 2 - far) + ndtr(-mu / 2 - far))
-
-
-def _farthest(mu: float, share: float) -> float:
-    """How far from the middle the scores of this share begin."""
-    return _largest(lambda far: _share(mu, far) > share, mu + 10)
 
 
 def _is_consistent(mu: float, guesses: int, correct: int, canaries: int, unlikely: float) -> bool:

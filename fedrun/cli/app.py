@@ -12,7 +12,21 @@ from typing import Annotated
 import typer
 
 import fedrun
-from fedrun.cli import collector, evaluate, listing, partition, reproduce, resume, show, train
+from fedrun.cli import (
+    audit,
+    budget,
+    collector,
+    compare,
+    evaluate,
+    listing,
+    partition,
+    reproduce,
+    resume,
+    runs,
+    show,
+    sweep,
+    train,
+)
 
 
 def main() -> None:
@@ -33,11 +47,15 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(options)
-    for command in (train.train, resume.resume, evaluate.evaluate, show.show):
+    for command in (train.train, sweep.sweep, resume.resume, evaluate.evaluate, show.show):
         app.command()(command)
     app.command("list")(listing.list_choices)
     app.command()(partition.partition)
     app.command()(reproduce.reproduce)
+    app.command()(budget.budget)
+    app.command()(audit.audit)
+    app.command()(compare.compare)
+    app.command()(runs.runs)
     return app
 
 

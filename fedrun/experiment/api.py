@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from fedrun.experiment import config_file
 from fedrun.experiment import run as runs
 from fedrun.experiment.build import build
 from fedrun.experiment.compose import compose
 from fedrun.experiment.directory import read_manifest
 from fedrun.experiment.files import read_json, read_json_lines
+from fedrun.experiment.picture import html
 from fedrun.experiment.saved import load_model
 
 
@@ -59,6 +61,19 @@ class Run:
             experiment = build(self.config)
         params, _ = load_model(self.path, experiment)
         return experiment.task.load(params).eval()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: status, figures, and a curve."""
+        lines = read_json_lines(self.path / "metrics.jsonl")
+        rounds = int(config_file.read(self.path / "config.yaml")["rounds"])
+        return html(str(self.path), self.status, rounds, lines)
+
+
+def load(path: str | Path) -> Run:
+    """A run directory that is there already; ConfigError where it is none."""
+    found = Path(path).expanduser()
+    read_manifest(found)
+    return Run(found)
 
 
 def train(config: str = "train", overrides: Sequence[str] = (), *, resume: bool = False) -> Run:

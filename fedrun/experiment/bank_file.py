@@ -98,7 +98,7 @@ class BankFile:
 
     def to_tree(self, bank: Bank) -> Tree:
         digest = torch.tensor(list(bank.note.digest.digest()), dtype=torch.uint8)
-        return Tree(records=bank.note.records, sha256=digest)
+        return Tree(records=bank.note.records, sha256=digest, row_bytes=num_bytes(bank.fresh))
 
     def restored(self, bank: Bank, tree: Tree) -> Bank:
         """Cuts the index back to the checkpoint; slots that were filled since then are free."""

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryFile
 from time import sleep
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from fedrun.core.option import ConfigError
-from fedrun.experiment.choices import PACKAGE
 from fedrun.experiment.compose import Composed, config_hash
 from fedrun.experiment.files import read_json
 from fedrun.experiment.interrupt import Interrupts
+from fedrun.experiment.launcher import End, Launcher, Local, Work
 from fedrun.experiment.place import run_path
 from fedrun.experiment.settings import read_settings
 
@@ -53,6 +50,10 @@ class Job:
         if self.status is None:
             return ["train", "--quiet", *self.composed.command]
         return ["resume", "--quiet", str(self.path)]
+
+    def again(self) -> Job:
+        """The same with its run as it is now."""
+        return replace(self, status=_status(self.path, config_hash(self.composed.values)))
 
 
 class Watcher(Protocol):
@@ -89,92 +90,86 @@ def _found(composed: Composed, digest: str) -> Job:
     return Job(composed, place, statuses[place])
 
 
-def run(jobs: Sequence[Job], processes: int, watcher: Watcher) -> dict[Path, str]:
+def run(
+    jobs: Sequence[Job], processes: int, watcher: Watcher, launcher: Launcher | None = None
+) -> dict[Path, str]:
     """Bring the unfinished ones to their end, `processes` at a time; what failed, and why.
 
     ConfigError where one is refused as the user's mistake: then the others are not begun. When
     interrupted, the processes save their runs and end before `KeyboardInterrupt` goes on.
     """
+    launcher = launcher or Local()
     waiting = [job for job in {job.path: job for job in jobs}.values() if not job.finished]
-    running: dict[int, _Process] = {}
+    running: dict[Path, tuple[Job, Work]] = {}
     failures: dict[Path, str] = {}
-    with Interrupts(), _ended(running):
+    with Interrupts(), ended(running):
         while waiting or running:
             while waiting and len(running) < processes:
-                process = _Process.start(waiting.pop(0))
-                running[process.popen.pid] = process
-                watcher.started(process.job)
+                job = waiting.pop(0)
+                running[job.path] = job, launcher.start(job.words)
+                watcher.started(job)
             sleep(LOOK)
-            for pid, process in list(running.items()):
-                if process.popen.poll() is None:
-                    watcher.advanced(process.job, last_round(process.job.path))
+            for path, (job, work) in list(running.items()):
+                end = work.poll()
+                if end is None:
+                    watcher.advanced(job, last_round(path))
                     continue
-                del running[pid]
-                failure = process.failure()
+                del running[path]
+                if end.code == 2 and end.text.startswith("fedrun: "):
+                    raise ConfigError(end.reason)
+                failure = why_failed(job, end)
                 if failure is not None:
-                    failures[process.job.path] = failure
-                watcher.ended(process.job, failure)
+                    failures[path] = failure
+                watcher.ended(job, failure)
     return failures
 
 
-@dataclass(frozen=True)
-class _Process:
-    job: Job
-    popen: subprocess.Popen[bytes]
-    errors: IO[bytes]
-
-    @classmethod
-    def start(cls, job: Job) -> _Process:
-        errors = TemporaryFile()  # noqa: SIM115 (it outlives this function)
-        # -P and PYTHONPATH: this very fedrun, whatever lies in the working folder.
-        found = os.pathsep.join([str(PACKAGE.parent), *_python_path()])
-        popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fedrun", *job.words],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
-            env={**os.environ, "PYTHONPATH": found},
-            start_new_session=True,  # Ctrl-C comes to us, and through us to it, once
-        )  # fmt: skip
-        return cls(job, popen, errors)
-
-    def failure(self) -> str | None:
-        """Why it failed, or None."""
-        code = self.popen.returncode
-        self.errors.seek(0)
-        text = self.errors.read().decode(errors="replace").strip()
-        self.errors.close()
-        if code == 0:
-            whole = _status(self.job.path, config_hash(self.job.composed.values)) == "finished"
-            return None if whole else "its config came out as another: files were changed meanwhile"
-        if code == 2 and text.startswith("fedrun: "):
-            raise ConfigError(text.removeprefix("fedrun: "))
-        last = text.removeprefix("fedrun: ") if text.startswith("fedrun: ") else text[-500:]
-        return last or f"ended with status {code}"
+def why_failed(job: Job, end: End) -> str | None:
+    """Why the run is not there although its process has ended; None where it is."""
+    if end.code:
+        return end.reason
+    whole = job.again().finished
+    return None if whole else "its config came out as another: files were changed meanwhile"
 
 
 @contextmanager
-def _ended(running: Mapping[int, _Process]) -> Iterator[None]:
+def ended(running: Mapping[Any, tuple[Any, Work]]) -> Iterator[None]:
     """However the work ends, no process is left behind: each is told to save its run."""
     try:
         yield
     finally:
-        for process in running.values():
-            process.popen.terminate()
-        for process in running.values():
-            process.popen.wait()
-            process.errors.close()
+        for _, work in running.values():
+            work.stop()
+        for _, work in running.values():
+            work.wait()
 
 
 def last_round(path: Path) -> int:
     """The number of rounds that a run has written so far."""
+    lines = last_lines(path)
+    return int(lines[-1]["round"]) if lines else 0
+
+
+def last_lines(path: Path) -> list[dict[str, float]]:
+    """The newest metrics of a run: one round at least, where there is one."""
+    return _lines(path, TAIL)
+
+
+def metrics_so_far(path: Path) -> list[dict[str, float]]:
+    """All rounds that a run has written so far, which may be at work."""
+    return _lines(path, None)
+
+
+def _lines(path: Path, most: int | None) -> list[dict[str, float]]:
     try:
         with (path / "metrics.jsonl").open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL))
-            lines = file.read().split(b"\n")
-    except FileNotFoundError:
-        return 0
-    # The last piece is empty, or a line that is being written.
-    return int(json.loads(lines[-2])["round"]) if len(lines) > 1 else 0
+            begin = file.seek(0 if most is None else max(0, size - most))
+            # The last piece is empty, or a line that is being written; the first may be cut off.
+            lines = file.read().split(b"\n")[bool(begin) : -1]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [json.loads(line) for line in lines]
 
 
 def _status(path: Path, digest: str) -> str | None:
@@ -184,8 +179,3 @@ def _status(path: Path, digest: str) -> str | None:
     config: Any = manifest.get("config", {})
     same = isinstance(config, dict) and digest in (config.get("sha256"), config.get("first"))
     return str(manifest.get("status")) if same else None
-
-
-def _python_path() -> list[str]:
-    given = os.environ.get("PYTHONPATH")
-    return [given] if given else []

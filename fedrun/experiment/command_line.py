@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -31,7 +32,7 @@ def read(arguments: Sequence[str]) -> CommandLine:
     line = CommandLine()
     groups = choices.groups()
     for argument in arguments:
-        override = _parsed(argument)
+        override = parsed(argument)
         key = override.key_or_group
         _refuse_foreign(argument, override)
         if key in groups:
@@ -45,7 +46,9 @@ def read(arguments: Sequence[str]) -> CommandLine:
     return line
 
 
-def _parsed(argument: str) -> Override:
+@lru_cache(maxsize=4096)  # the cells of a sweep share most of theirs
+def parsed(argument: str) -> Override:
+    """One argument by Hydra's grammar; ConfigError where it is none of it."""
     try:
         return OverridesParser.create().parse_overrides([argument])[0]
     except HydraException as error:
@@ -80,7 +83,7 @@ def _refuse_foreign(argument: str, override: Override) -> None:
         raise ConfigError(f"{argument}: one config=NAME is taken, without a sign before it")
     if override.is_sweep_override():
         raise ConfigError(
-            f"{argument} is several values, and this command takes one"
+            f"{argument} is several values, and this command takes one: 'fedrun sweep' runs each"
             f" (a list is written in brackets: {key}=[1,2])"
         )
     if "_target_" in key or _names_target(override.value()):

@@ -24,6 +24,7 @@ from fedrun.core.federation import State
 from fedrun.core.metric import SCORED
 from fedrun.core.option import RunError
 from fedrun.core.tree import Tree
+from fedrun.core.record import Column
 from fedrun.experiment import ledger
 from fedrun.experiment.bank_file import BankFile
 from fedrun.experiment.build import Experiment
@@ -179,19 +180,15 @@ class RunDirectory:
         if self.bank:
             self.bank.commit(event.state.bank)
         self._write_last(event.metrics)
+        columns, came = event.clients.columns, {}
         if not (self.spending and self.spending.privacy.withholds_clients):
             self._write("clients.jsonl", json_lines(event.clients))
-        clients: dict[str, list[int]] = {"accepted": [], "rejected": [], "dropped": []}
-        columns = event.clients.columns
-        for client, status in zip(columns["client"], columns["status"], strict=True):
-            clients["accepted" if status in ("ok", "straggled") else status].append(client)
+            came = who_came(columns)
         self.note(
             {
                 "event": "round",
                 "round": event.state.round,
-                "clients": clients["accepted"],
-                "rejected": clients["rejected"],
-                **({"dropped": clients["dropped"]} if clients["dropped"] else {}),
+                **came,
                 "left_each_client": {
                     "kind": "model update",
                     "bytes": max(columns["up_bytes"], default=0),
@@ -273,6 +270,14 @@ class RunDirectory:
             file.close()
         if self.bank:
             self.bank.close()
+
+
+def who_came(columns: dict[str, Column]) -> dict[str, list[int]]:
+    """The clients of a round by what became of their updates."""
+    clients: dict[str, list[int]] = {"clients": [], "rejected": [], "dropped": []}
+    for client, status in zip(columns["client"], columns["status"], strict=True):
+        clients["clients" if status in ("ok", "straggled") else status].append(client)
+    return clients if clients["dropped"] else {n: clients[n] for n in ("clients", "rejected")}
 
 
 def spending_of(experiment: Experiment) -> Spending | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import shlex
 import subprocess
@@ -14,8 +16,23 @@ from typing import Any
 import torch
 
 import fedrun
+from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.build import Experiment
 from fedrun.experiment.compose import Composed
+from fedrun.experiment.files import read_json
+
+STATUS = ("running", "finished", "interrupted", "failed")
+
+BEGUN = ("config.yaml", "partition.npz", "partition.json")
+SEALED = (*BEGUN, "metrics.jsonl", "clients.jsonl", "summary.json")
+"""The files whose every byte a manifest vouches for: from the beginning, and at the end."""
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with `seal`, the SHA-256 of all the rest of it."""
+    body = {key: value for key, value in manifest.items() if key != "seal"}
+    text = json.dumps(body, sort_keys=True, allow_nan=False)
+    return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def first_manifest(digest: str, composed: Composed, experiment: Experiment) -> dict[str, Any]:
@@ -80,3 +97,27 @@ def git_facts(file: Path) -> dict[str, Any]:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A run's manifest; a `ConfigError` where there is no run, a `RunError` where it is damaged."""
+    if not path.is_dir():
+        why = "is a file, not a run directory" if path.exists() else "is no run directory"
+        raise ConfigError(f"{path} {why}; `fedrun train` prints a run's path when it ends")
+    file = path / "manifest.json"
+    if not file.is_file():
+        raise ConfigError(f"{path} is not a run directory: it has no manifest.json")
+    manifest = read_json(file)
+    facts = [manifest.get(key) for key in ("config", "data", "partition")]
+    whole = (
+        manifest.get("status") in STATUS
+        and all(isinstance(fact, dict) and isinstance(fact.get("sha256"), str) for fact in facts)
+        and isinstance(manifest.get("resumed"), int)
+        and (manifest["status"] != "finished" or isinstance(manifest.get("model"), str))
+    )
+    if not whole:
+        raise RunError(
+            f"{file} is damaged: a key is missing or not as it was written.\n"
+            f"Bring it back; or start a new run: fedrun train config={path / 'config.yaml'}"
+        )
+    return manifest

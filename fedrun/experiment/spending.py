@@ -73,8 +73,8 @@ class Spending:
                 self.apart = True
                 if self.privacy.once:  # drawn afresh, and so released again
                     _add(self.everybody, self.privacy.once, 1)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{folder / FILE} is damaged: {error!r}") from error
+        except (AttributeError, KeyError, TypeError, ValueError, RunError) as error:
+            raise RunError(f"{folder / FILE} is damaged: {error}") from error
 
     def restore(self, spent: Mapping[str, Any]) -> None:
         """Go on from what a checkpoint holds, where the rounds after it repeat to the bit."""
