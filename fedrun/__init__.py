@@ -10,19 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["ConfigError", "Run", "RunError", "__version__", "resume", "train"]
+__all__ = ["ConfigError", "Run", "RunError", "__version__", "load", "resume", "sweep", "train"]
 
 if TYPE_CHECKING:
     from fedrun.core.option import ConfigError, RunError
-    from fedrun.experiment.api import Run, resume, train
+    from fedrun.experiment.api import Run, load, resume, train
+    from fedrun.experiment.sweep_api import sweep
 
 
 def __getattr__(name: str) -> object:
     # Importing the package must not import PyTorch: the command line's --help and Tab wait for it.
-    if name in ("Run", "resume", "train"):
+    if name in ("Run", "load", "resume", "train"):
         from fedrun.experiment import api
 
         return getattr(api, name)
+    if name == "sweep":
+        from fedrun.experiment import sweep_api
+
+        return sweep_api.sweep
     if name in ("ConfigError", "RunError"):
         from fedrun.core import option
 

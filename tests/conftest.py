@@ -1,12 +1,14 @@
 """Small federations, made the way the program makes them, and trained without the command line."""
 
 import copy
+import json
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before PyTorch is imported: it reads this once
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from fedrun.core.tree import Tree
 from fedrun.experiment.build import Experiment, build
 from fedrun.experiment.choices import groups
 from fedrun.experiment.compose import compose
+from fedrun.experiment.config_text import dump
 from fedrun.experiment.evaluation import open_crew
 from fedrun.experiment.loop import Event, rounds
 
@@ -163,3 +166,44 @@ def small(normalised: str) -> Callable[[str, str], list[str]]:
         return [normalised, "local.batch_size=20"]
 
     return overrides
+
+
+@pytest.fixture(scope="session")
+def made_run() -> Callable[..., Path]:
+    """made_run(folder, [0.5, 0.6], seed=1, lr=0.1) -> a run directory that nobody has trained.
+
+    Its test accuracy is given round by round (None: not scored there); each round sends 100 bytes
+    up and 300 down. `more` are further columns, `config` further keys of the config.
+    """
+
+    def make(
+        path: Path, accuracy: Sequence[float | None], *, seed: int = 0, algorithm: str = "fedavg",
+        lr: float = 0.1, status: str = "finished", more: dict[str, Sequence[float]] | None = None,
+        config: dict[str, Any] | None = None, manifest: dict[str, Any] | None = None,
+    ) -> Path:  # fmt: skip
+        path.mkdir(parents=True)
+        values = {
+            "rounds": len(accuracy), "seed": seed, "name": path.name, "run": {"root": "runs"},
+            "data": {"name": "digits", "root": str(path)}, "local": {"name": "sgd", "lr": lr},
+            "algorithm": {"name": algorithm}, "engine": {"name": "auto", "workers": seed},
+            **(config or {}),
+        }  # fmt: skip
+        (path / "config.yaml").write_text(dump(values))
+        facts = {"schema": 1, "status": status, "config": {"sha256": "0"}, "resumed": 0,
+                 "data": {"name": values["data"]["name"], "sha256": "da7a"},
+                 "partition": {"sha256": "1"}, "model": "2", **(manifest or {})}  # fmt: skip
+        if status == "finished":
+            facts = {"ended": "2026-11-21T12:00:00+00:00", **facts}
+        (path / "manifest.json").write_text(json.dumps(facts))
+        lines = []
+        for at, value in enumerate(accuracy, start=1):
+            line = {"round": at, "comm/up_bytes": 100 * at, "comm/down_bytes": 300 * at}
+            if value is not None:
+                line |= {"test/accuracy": value, "test/loss": 1 - value}
+            line |= {name: column[at - 1] for name, column in (more or {}).items()}
+            lines.append(json.dumps(line) + "\n")
+        (path / "metrics.jsonl").write_text("".join(lines))
+        (path / ".lock").touch()
+        return path
+
+    return make

@@ -18,10 +18,10 @@ def complete(incomplete: str) -> list[str]:
     """
     key, equals, value = incomplete.partition("=")
     if equals:
-        return [f"{key}={choice}" for choice in values_of(key, value)]
+        return [f"{key}={choice}" for choice in listed(key, value)]
     key = bash_key()
     if key:
-        return list(values_of(key, incomplete))
+        return listed(key, incomplete)
     found = [f"{known}=" for known in all_keys() if known.startswith(incomplete)]
     if len(found) == 1:
         # The only candidate would be followed by a blank, and what follows here is the value. With
@@ -56,6 +56,13 @@ def bash_key() -> str:
         if 1 < equals < len(words) and words[equals] == "=":
             return words[equals - 1]
     return ""
+
+
+def listed(key: str, start: str) -> list[str]:
+    """The values of a key; of several values with commas, as a sweep takes them, the last one."""
+    before, comma, last = start.rpartition(",")
+    taken = before.split(",")
+    return [before + comma + value for value in values_of(key, last) if value not in taken]
 
 
 def values_of(key: str, start: str = "") -> Iterator[str]:

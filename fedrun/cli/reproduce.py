@@ -50,7 +50,7 @@ def reproduce(
         if names:
             results = work(chosen(names, under), overrides, jobs)
             tell(results, markdown, as_json)
-            if any(result.judged.verdict != "within" for result in results):
+            if not all(result.judged.holds for result in results):
                 raise typer.Exit(1)
         else:
             if markdown:
@@ -91,6 +91,7 @@ def listed(baseline: Baseline, kept: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "name": baseline.name,
         **asdict(baseline.expect),
+        **({"accounting": asdict(baseline.accounting)} if baseline.accounting else {}),
         "tune": baseline.tune,
         "runs": baseline.runs,
         "minutes": baseline.minutes,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fedrun
+from fedrun.cli.reproduce_curve import curves, point
 from fedrun.cli.reproduce_view import band, measured, number, ours, short
 
 if TYPE_CHECKING:
@@ -20,23 +21,37 @@ HEAD = (
     "baseline", "figure, protocol", "paper", "ours: mean, sd (seeds)", "band", "verdict",
     "seeds", "minutes a run", "source",
 )  # fmt: skip
+CURVES = (
+    "Mean and sd over seeds; nobody published these settings, so nothing is judged. The same "
+    "federation and the same options in a row, only the noise differs."
+)
 
 
 def page(results: Sequence[Result]) -> str:
-    """One row a published number, then what is to be said about them."""
-    within = sum(result.judged.verdict == "within" for result in results)
-    lines = [
+    """One row a published number, then what is to be said about them, then the curves."""
+    rows = [result for result in results if not point(result)]
+    banded = [result for result in rows if result.baseline.expect.band is not None]
+    within = sum(result.judged.verdict == "within" for result in banded)
+    parts = [
         "# Published numbers against ours",
-        "",
         f"Written by `fedrun reproduce` on {datetime.now(UTC):%Y-%m-%d}: {within} of "
-        f"{len(results)} within their bands. {machine()}{ended(results)}",
-        "",
-        *(f"| {' | '.join(cells)} |" for cells in (HEAD, ["---"] * len(HEAD))),
-        *(f"| {' | '.join(map(cell, row(result)))} |" for result in results),
-        "",
+        f"{len(banded)} within their bands. {machine()}{ended(results)}",
     ]
-    told = [note for result in results for note in notes(result)]
-    return "\n".join([*lines, *told, ""]) if told else "\n".join(lines)
+    if rows:
+        parts.append(table(HEAD, [row(result) for result in rows]))
+    if told := [note for result in rows for note in notes(result)]:
+        parts.append("\n".join(told))
+    head, lines = curves(results)
+    if lines:
+        parts += ["## Accuracy against epsilon", CURVES, table(head, lines)]
+        if told := [note for result in results if point(result) for note in notes(result)]:
+            parts.append("\n".join(told))
+    return "\n\n".join([*parts, ""])
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell(text) for text in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def ended(results: Sequence[Result]) -> str:
@@ -54,7 +69,7 @@ def row(result: Result) -> list[str]:
         number(each.expect.value),
         " ".join([ours(result), *result.setting]),
         band(each),
-        words if judged.verdict == "within" else f"**{words}**",
+        words if judged.holds else f"**{words}**",
         " ".join(map(str, result.seeds)),
         "-" if result.minutes is None else f"{result.minutes:.2g}",
         each.expect.source,

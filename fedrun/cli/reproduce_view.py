@@ -90,7 +90,7 @@ def remarks(result: Result) -> list[str]:
         found.append(f"{' '.join(result.setting)}, the best of {tried}")
     if result.judged.verdict == "failed":
         found.append(result.judged.words)
-    if result.judged.verdict != "within" and result.baseline.expect.miss:
+    if not result.judged.holds and result.baseline.expect.miss:
         found.append(f"known: {result.baseline.expect.miss}")
     if result.baseline.expect.note:
         found.append(result.baseline.expect.note)
@@ -104,6 +104,11 @@ def remarks(result: Result) -> list[str]:
 def measured(each: Baseline) -> str:
     """The metric, its protocol, and what it is compared with."""
     expect = each.expect
+    if each.accounting:
+        told = each.accounting
+        ways = {"classic": ", classic conversion", "today": ", today's conversion"}
+        way = ways[told.conversion] if told.accountant == "rdp" else ""
+        return f"{expect.metric}, computed by {told.accountant}{way}"
     sign, other = ("-", expect.minus) if expect.minus else ("/", expect.over)
     against = f" {sign} {other}" if other else ""
     return f"{expect.metric}, {each.protocol}{against}"
@@ -121,6 +126,8 @@ def ours(result: Result) -> str:
         reached = any(value is not None for value in judged.values)
         return ", ".join(mine(each, value) for value in judged.values) if reached else "-"
     mean, sd = (mine(each, value) for value in (judged.mean, judged.sd))
+    if each.accounting:
+        return mean
     return f"{mean}, {sd} ({len(result.seeds)})"
 
 
@@ -138,6 +145,8 @@ def number(value: float | None) -> str:
 
 
 def band(each: Baseline) -> str:
+    if each.expect.band is None:
+        return "-"
     low, high = each.expect.band
     if low is None or high is None:
         return f"<= {number(high)}" if low is None else f">= {number(low)}"

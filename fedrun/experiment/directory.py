@@ -23,8 +23,8 @@ from safetensors.torch import save as save_tensors
 from fedrun.core.federation import State
 from fedrun.core.metric import SCORED
 from fedrun.core.option import RunError
-from fedrun.core.tree import Tree
 from fedrun.core.record import Column
+from fedrun.core.tree import Tree
 from fedrun.experiment import ledger
 from fedrun.experiment.bank_file import BankFile
 from fedrun.experiment.build import Experiment

@@ -27,11 +27,13 @@ class Simulated:
     scale: float
 
 
-def relation_of(sampling: Sampling, asked: Relation | None) -> Relation:
-    """As asked; else the one that the sampling's theorem is about."""
+def relation_of(
+    sampling: Sampling, asked: Relation | None, coins: Relation = "add_remove"
+) -> Relation:
+    """As asked; else the one that the sampling's theorem is about, which of coins is `coins`."""
     if asked is not None:
         return asked
-    return {"poisson": "add_remove", "fixed": "replace_one"}.get(sampling.scheme, "zero_out")  # type: ignore[return-value]
+    return {"poisson": coins, "fixed": "replace_one"}.get(sampling.scheme, "zero_out")  # type: ignore[return-value]
 
 
 def noise_asked(noise_multiplier: float | None, target_epsilon: float | None) -> None:

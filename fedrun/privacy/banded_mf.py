@@ -65,7 +65,7 @@ def banded_mf(
         entropy of its own, as a guarantee needs.
     leaky_diagnostics: write training figures and who took part, without noise, beside epsilon.
     """
-    neighbours, secret = relation_of(sampling, relation), streams(rng, seed)
+    neighbours, secret = relation_of(sampling, relation, coins="zero_out"), streams(rng, seed)
 
     def event(noise: float) -> Event:
         return Event(mechanism="banded", sampling=sampling, noise_multiplier=noise, bands=bands)

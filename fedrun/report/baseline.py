@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from fedrun.core.option import ConfigError, above, at_least
 from fedrun.experiment import bind, choices, config_file, layer, suggest
 from fedrun.experiment.accept import shown
+from fedrun.report.accounted import METRIC, Accounting, read_accounting
 from fedrun.report.figure import Protocol, read_protocol
 
 FOLDER = "baseline"
@@ -32,8 +33,8 @@ class Expect:
 
     metric: a figure of metrics.jsonl, such as test/accuracy, in its own unit
     protocol: last, best, mean_last K, rounds_to TARGET or first_to TARGET
-    value: the published number (null: only a direction is published)
-    band: [low, high] for the mean over seeds; null for an open end
+    value: the published number (null: only a direction is published, or nothing at all)
+    band: [low, high] for the mean over seeds; null for an open end; null for both: measured only
     each: [low, high] for every single seed besides (null: none)
     seeds: a run for each
     source: paper, table and row; or 'closed form', or 'direction'
@@ -47,7 +48,7 @@ class Expect:
     metric: str
     protocol: str
     value: float | None
-    band: Band
+    band: Band | None
     each: Band | None
     seeds: list[Annotated[int, at_least(0)]]
     source: str
@@ -60,7 +61,8 @@ class Expect:
 
 @dataclass(frozen=True)
 class Baseline:
-    """`config` is what `config=` is told; `tune`: settings of which the best counts."""
+    """`config` is what `config=` is told; `tune`: settings of which the best counts; `accounting`:
+    what is computed where there are no runs."""
 
     name: str
     config: str
@@ -68,6 +70,7 @@ class Baseline:
     layer: layer.Layer
     expect: Expect
     tune: dict[str, list[Any]]
+    accounting: Accounting | None = None
 
     @property
     def protocol(self) -> Protocol:
@@ -128,15 +131,35 @@ def read(config: str) -> Baseline:
     if not content.expect or own:
         lacks = "expect" if not content.expect else f"expect.{own[0]}"
         raise ConfigError(f"{file} has no {lacks}: it states no published number of its own")
+    if "accounting" in content.expect:
+        return _accounted(config, file, content)
     given = {**OPTIONAL, **content.expect}
     tune = given.pop("tune", None)
-    converted, problems = bind.examine("expect", Expect, given, ["expect.tune"])
+    others = ["expect.tune", "expect.accounting"]
+    converted, problems = bind.examine("expect", Expect, given, others)
     if not problems:
         problems = _problems(Expect(**converted))
     problems += _tune_problems(tune)
     bind.refuse([f"{file}: {problem}" for problem in problems])
     name = PurePath(config).stem
     return Baseline(name, config, file, content, Expect(**converted), tune or {})
+
+
+def _accounted(config: str, file: Path, content: layer.Layer) -> Baseline:
+    """A number that is computed: no seeds, no minutes, and no keys of a run."""
+    accounting, problems = read_accounting(content.expect)
+    given = {"metric": METRIC, "protocol": "last", "seeds": [0], "cost": 1.0}
+    given |= {key: value for key, value in content.expect.items() if key != "accounting"}
+    converted: dict[str, Any] = {}
+    if not problems:
+        converted, problems = bind.examine("expect", Expect, {**OPTIONAL, **given})
+    if not problems:
+        problems = _problems(Expect(**converted))
+    problems += [f"{key} has no effect beside expect.accounting, which makes no runs"
+                 for key in (*content.choices, *content.body)]  # fmt: skip
+    bind.refuse([f"{file}: {problem}" for problem in problems])
+    expect = replace(Expect(**converted), seeds=[], cost=0.0)
+    return Baseline(PurePath(config).stem, config, file, content, expect, {}, accounting)
 
 
 def _named(word: str) -> list[Baseline]:
@@ -175,6 +198,8 @@ def _other(one: Baseline, name: str) -> Baseline:
         raise ConfigError(f"{one.file}: {error}") from error
     tune = content.expect.get("tune")
     bind.refuse([f"{file}: {problem}" for problem in _tune_problems(tune)])
+    if "accounting" in content.expect:
+        raise ConfigError(f"{one.file}: {name} is computed and has no runs to compare with")
     alone = replace(one.expect, minus=None, over=None, each=None)
     return Baseline(file.stem, config, file, content, alone, tune or {})
 
@@ -187,6 +212,8 @@ def _problems(expect: Expect) -> list[str]:
                 f"expect.{key}={shown(band)} is not accepted (accepted: [low, high]; "
                 f"null for an open end)"
             )
+    if expect.band is None and (expect.value is not None or expect.each is not None):
+        found.append("expect.band=null is for what is measured only, without value and each")
     if not expect.seeds or len(set(expect.seeds)) != len(expect.seeds):
         found.append(f"expect.seeds={shown(expect.seeds)} is not accepted (accepted: a list of "
                      f"different whole numbers, one at least)")  # fmt: skip

@@ -5,7 +5,7 @@ number without its protocol says little, so the two are never apart here.
 
 `rounds_to` is McMahan's (AISTATS 2017, section 3): the curve is made monotone (the best so far),
 and its crossing of the target found by linear interpolation between two evaluations. `first_to` is
-the first evaluated round that meets the target.
+the first evaluated round that meets the target; `round` the value in that very round.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.files import read_json_lines
 
 PLAIN = ("last", "best")
-NUMBERED = ("mean_last", "rounds_to", "first_to")
+NUMBERED = ("mean_last", "rounds_to", "first_to", "round")
+WHOLE = ("mean_last", "round")
 WORDS = {
     "last": "last round",
     "best": "best round",
     "mean_last": "mean of the last {:g} rounds",
     "rounds_to": "rounds to {:g} (best so far, interpolated)",
     "first_to": "first round with {:g}",
+    "round": "round {:g}",
 }
 
 Lines = Sequence[Mapping[str, Any]]  # of metrics.jsonl
@@ -35,7 +37,7 @@ Lines = Sequence[Mapping[str, Any]]  # of metrics.jsonl
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a curve becomes a number; `number` is its K or its target."""
+    """How a curve becomes a number; `number` is its K, its target or its round."""
 
     kind: str
     number: float = 0.0
@@ -68,11 +70,11 @@ def read_protocol(text: str) -> Protocol:
         return Protocol(kind)
     if kind in NUMBERED and re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", number.strip()):
         found = Protocol(kind, float(number))
-        if kind != "mean_last" or (found.number >= 1 and found.number.is_integer()):
+        if kind not in WHOLE or (found.number >= 1 and found.number.is_integer()):
             return found
     raise ConfigError(
         f"protocol={text!r} is not known (accepted: last, best, mean_last K, rounds_to TARGET, "
-        f"first_to TARGET)"
+        f"first_to TARGET, round N)"
     )
 
 
@@ -99,6 +101,8 @@ def figure(lines: Lines, metric: str, protocol: Protocol) -> Figure:
         return Figure(value, at, rounds)
     if protocol.kind == "mean_last":
         return _mean_last(curve, int(protocol.number), rounds)
+    if protocol.kind == "round":
+        return _in_round(curve, int(protocol.number), rounds)
     crossing = _crossing(curve, protocol.number, better, protocol.kind == "rounds_to")
     return Figure(crossing, rounds if crossing is None else crossing, rounds)
 
@@ -120,6 +124,13 @@ def _mean_last(curve: list[tuple[int, float]], count: int, rounds: int) -> Figur
     if not values:
         raise RunError(f"nothing was scored in the last {count} rounds; see evaluate.every")
     return Figure(sum(values) / len(values), rounds, rounds)
+
+
+def _in_round(curve: list[tuple[int, float]], wanted: int, rounds: int) -> Figure:
+    for at, value in curve:
+        if at == wanted:
+            return Figure(value, at, rounds)
+    raise RunError(f"nothing was scored in round {wanted}, of {rounds} rounds; see evaluate.every")
 
 
 def _crossing(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from fedrun.core.option import RunError
+from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment import batch, choices
 from fedrun.experiment.batch import Job
 from fedrun.experiment.compose import compose
 from fedrun.experiment.files import read_json, read_json_lines
+from fedrun.report.accounted import Accounting, compute, versions
 from fedrun.report.baseline import Baseline
 from fedrun.report.figure import Figure, read_figure
 from fedrun.report.verdict import Judged, best, failed, judge
@@ -65,6 +67,9 @@ def plan(baseline: Baseline, overrides: Sequence[str], known: dict[str, Job]) ->
     known: the jobs so far, by the hash of their config: baselines share their runs.
     """
     seeds = [word for word in overrides if word.startswith("seed=")]
+    if baseline.accounting:
+        _refuse_changes(baseline, overrides)
+        return Plan(baseline, Side([[]], [[]]), None, [])
     if seeds:
         one = [int(word.removeprefix("seed=")) for word in seeds[-1:]]
         baseline = replace(baseline, expect=replace(baseline.expect, seeds=one))
@@ -77,6 +82,8 @@ def plan(baseline: Baseline, overrides: Sequence[str], known: dict[str, Job]) ->
 def conclude(plan: Plan, failures: Mapping[Path, str]) -> Result:
     """Read the runs' figures and judge them."""
     baseline, expect = plan.baseline, plan.baseline.expect
+    if baseline.accounting:
+        return _computed(baseline, baseline.accounting)
     setting, own, why = _best(baseline, plan.own, failures)
     other: Sequence[Figure] | None = None
     if plan.other and baseline.other:
@@ -94,6 +101,22 @@ def conclude(plan: Plan, failures: Mapping[Path, str]) -> Result:
         max((_manifest(path).get("ended", "") for path in done), default=None),
         _manifest(done[0]).get("versions", {}) if done else {},
     )
+
+
+def _refuse_changes(baseline: Baseline, overrides: Sequence[str]) -> None:
+    for word in overrides:
+        if not word.startswith((*PLACES, "seed=")):
+            raise ConfigError(
+                f"{word} has no effect on {baseline.name}, which is computed and makes no runs; "
+                f"leave it out"
+            )
+
+
+def _computed(baseline: Baseline, accounting: Accounting) -> Result:
+    """A number that takes no runs."""
+    judged = judge(baseline.expect, [Figure(compute(accounting), accounting.rounds, 0)])
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Result(baseline, judged, [], [], [], None, now, versions())
 
 
 def _side(baseline: Baseline, overrides: Sequence[str], known: dict[str, Job]) -> Side:

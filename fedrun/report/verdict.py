@@ -12,6 +12,7 @@ from fedrun.report.baseline import Band, Expect
 from fedrun.report.figure import Figure, Protocol, read_protocol
 
 WITHIN, OUTSIDE, NOT_REACHED, FAILED = "within", "OUTSIDE", "not reached", "failed"
+MEASURED = "measured"  # nothing is published to compare with
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Judged:
     verdict: str
     words: str
 
+    @property
+    def holds(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.verdict in (WITHIN, MEASURED)
+
 
 def judge(expect: Expect, own: Sequence[Figure], other: Sequence[Figure] | None = None) -> Judged:
     """The verdict over seeds; `other` are the figures of the baseline compared with."""
@@ -37,6 +43,8 @@ def judge(expect: Expect, own: Sequence[Figure], other: Sequence[Figure] | None 
         return _unreached(expect, values, rounds, other is not None)
     middle = mean(known)
     spread = stdev(known) if len(known) > 1 else None
+    if expect.band is None:
+        return Judged(values, middle, spread, MEASURED, MEASURED)
     if not is_within(middle, expect.band):
         return Judged(values, middle, spread, OUTSIDE, OUTSIDE)
     if expect.each is not None:
@@ -84,7 +92,7 @@ def _unreached(expect: Expect, values: list[float | None], rounds: int, paired: 
     missed = sum(value is None for value in values)
     of = "" if missed == len(values) else f" ({missed} of {len(values)} seeds)"
     words = f"{NOT_REACHED} in {rounds} rounds{of}"
-    low, high = expect.band
+    low, high = expect.band or [None, None]
     late = [rounds if value is None else value for value in values]
     counts = read_protocol(expect.protocol).counts_rounds and not paired and not expect.each
     if counts and high is None and low is not None and mean(late) >= low:

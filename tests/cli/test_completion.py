@@ -127,6 +127,14 @@ def test_a_real_bash(tmp_path: Path) -> None:
         assert (
             terminal.tab("fedrun show config=example/cl") == "fedrun show config=example/clinics "
         )
+        assert terminal.tab("fedrun sweep algorithm=fedp") == "fedrun sweep algorithm=fedp"
+        assert terminal.tab("fedrun sweep algorithm=fedavg,fedpr") == (
+            "fedrun sweep algorithm=fedavg,fedprox "
+        )
+        assert terminal.tab("fedrun sweep config=base") == "fedrun sweep config=baseline/"
+        assert terminal.tab("fedrun sweep --jobs 2 seed=0,1 local.mom") == (
+            "fedrun sweep --jobs 2 seed=0,1 local.momentum="
+        )
 
 
 class Terminal:

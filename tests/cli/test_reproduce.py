@@ -73,7 +73,7 @@ def test_within_outside_and_not_run_again(fedrun, write, runs: Path, monkeypatch
     assert re.search(r"good +0\.4 +\d\.\d{4}, 0\.\d{4} \(2\) +0\.2 to 1  within", answer.out)
     assert "2/2 good/" in answer.err
     assert len(list(runs.glob("good/*-????????"))) == 2
-    monkeypatch.setattr(batch._Process, "start", None)  # nothing may be started from here on
+    monkeypatch.setattr(batch.Local, "start", None)  # nothing may be started from here on
     # Another name for the same config: a run is its config.
     answer = fedrun(f"reproduce {bad} {good} run.root={runs}", code=1)
     assert row(answer.out, "bad").endswith("0 to 0.2  OUTSIDE")
@@ -137,6 +137,47 @@ def test_a_difference_is_taken_seed_by_seed(fedrun, write, folder: Path) -> None
     assert "| `faster` | test/accuracy, last round - slow | - | " in page
     assert "1 of 1 within their bands" in page
     assert re.search(r"\d cores, .*torch \d", page)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_curve_is_a_table_of_its_own(fedrun, write) -> None:
+    own = "value: null, band: null, source: measured"
+    names = [write(f"bend_eps{at}", own, f"local: {{lr: {lr}}}")
+             for at, lr in (("8", 0.02), ("0.5", 1e-6), ("inf", 1e38))]  # fmt: skip
+    names.append(write("judged_eps8", "value: 0.4, band: [0.2, 1]"))
+    answer = fedrun(f"reproduce {' '.join(names)} --json --markdown page.md", code=1)
+    found = {each["name"]: each for each in json.loads(answer.out)}
+    verdicts = [each["verdict"] for each in found.values()]
+    assert verdicts == ["measured", "measured", "failed", "within"]
+    page = Path("page.md").read_text()
+    assert "1 of 1 within their bands" in page
+    main, _, curve = page.partition("## Accuracy against epsilon")
+    assert "bend" not in main
+    assert "| `judged_eps8` |" in main
+    assert "| figure | epsilon 0.5 | epsilon 8 | no noise | seeds |" in curve
+    cells = [cell.strip() for cell in row(curve, "| `bend_eps*`").split("|")]
+    means = [f"{found[f'bend_eps{at}']['mean']:.4f}" for at in ("0.5", "8")]
+    assert [cell.partition(",")[0] for cell in cells[3:5]] == means
+    assert means[0] != means[1]
+    assert cells[5:7] == ["**failed**", "0 1"]
+    assert "bend_epsinf" in curve, "why it failed"
+
+
+def test_a_number_is_computed_without_a_run(fedrun, folder: Path) -> None:
+    setting = "sampling_rate: 0.01, noise_multiplier: 4, rounds: 100, delta: 1.0e-05"
+    said = f"accounting: {{{setting}}}, value: 0.99, band: [0.9, 1], source: x, note: of today"
+    (folder / "mine.yaml").write_text(f"expect: {{{said}}}\n")
+    answer = fedrun("reproduce mine.yaml seed=3 data.root=/nowhere --markdown page.md", code=1)
+    assert "privacy/epsilon, computed by rdp, classic conversion" in answer.out
+    assert re.search(r"^mine +0\.99 +0\.\d{4} +0\.9 to 1  OUTSIDE$", answer.out, re.MULTILINE)
+    assert "mine: of today" in answer.out
+    assert sorted(file.name for file in folder.iterdir()) == ["mine.yaml", "page.md", "runs"]
+    kept = json.loads((folder / "runs/reproduce/mine.json").read_text())
+    assert (kept["minutes_a_run"], kept["seeds"]) == (None, [])
+    assert re.search(r"\| `mine` \| .*classic conversion \| 0.99 \|", Path("page.md").read_text())
+    assert "rounds=3 has no effect on mine" in fedrun("reproduce mine.yaml rounds=3", code=2).err
+    listed = json.loads(fedrun("reproduce --json --under 0.001").out)
+    assert {each["accounting"]["accountant"] for each in listed if "accounting" in each} == {"rdp"}
 
 
 def test_the_list(fedrun, write, runs: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedrun.core.cohort import cohorts, in_proportion
+from fedrun.core.cohort import cohorts, cyclic, in_proportion, lots, poisson, shuffled
 
 
 @given(st.integers(0, 99), st.integers(1, 99), st.integers(1, 30), st.data())
@@ -100,3 +100,52 @@ def test_a_round_touches_nothing_of_the_size_of_the_population(weights):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100_000
+
+
+def test_coins_by_hand():
+    coins = {1: [0.0, 0.49, 0.5, 0.99], 2: [0.9, 0.9, 0.9, 0.9], 3: [0.1, 0.2, 0.3, 0.4]}
+    cohort = poisson(4, 0.5, lambda round: np.array(coins[round]))
+    assert [cohort(round).tolist() for round in (1, 2, 3)] == [[0, 1], [], [0, 1, 2, 3]]
+    assert cohort(2).dtype == np.int64
+
+
+def test_lots_by_hand():
+    cohort = lots(4, 2, lambda round: np.array([0.4, 0.1, 0.9, 0.2]))
+    assert cohort(1).tolist() == [1, 3]
+    assert lots(4, 4, lambda round: np.array([0.4, 0.1, 0.9, 0.2]))(1).tolist() == [0, 1, 2, 3]
+
+
+def test_m02_a_binomial_count_of_coins():
+    draws = np.random.default_rng(0)
+    cohort = poisson(12, 0.2, lambda round: draws.random(12))
+    came = np.zeros((100_000, 12))
+    for round in range(100_000):
+        came[round, cohort(round)] = 1
+    assert came.mean(0) == pytest.approx(0.2, abs=5 * (0.16 / 1e5) ** 0.5)
+    assert came.sum(1).var() == pytest.approx(12 * 0.16, rel=0.03)
+    pairs = came.T @ came / 1e5
+    assert pairs[~np.eye(12, dtype=bool)] == pytest.approx(0.04, abs=5 * (0.0384 / 1e5) ** 0.5)
+
+
+def test_cyclic_by_hand():
+    cohort = cyclic(5, 2)
+    assert [cohort(round).tolist() for round in range(1, 6)] == [
+        [0, 1], [2, 3], [0, 4], [1, 2], [3, 4]
+    ]  # fmt: skip
+
+
+@given(st.integers(1, 12), st.data())
+def test_m26_nobody_has_more_turns_than_the_accountant_counts(clients, data):
+    from fedrun.accounting.participation import most_turns, separation, turns_within
+    from fedrun.core.privacy import Sampling
+
+    size = data.draw(st.integers(1, clients))
+    begin, rounds = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 30))
+    for scheme, cohort in (("cyclic", cyclic(clients, size)), ("shuffled", shuffled(7, clients, size))):
+        sampling = Sampling(scheme=scheme, population=clients, cohort=size)
+        for first, most in ((1, most_turns), (begin, turns_within)):
+            who = [cohort(round).tolist() for round in range(first, first + rounds)]
+            turns = [[n for n, came in enumerate(who) if client in came] for client in range(clients)]
+            assert max(map(len, turns)) <= most(sampling, rounds)
+            gaps = [int(gap) for each in turns for gap in np.diff(each)]
+            assert min(gaps, default=99) >= separation(sampling)

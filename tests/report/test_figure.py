@@ -34,6 +34,7 @@ def lines(values, metric="test/accuracy", every=1):
         ("first_to 0.85", Figure(4.0, 4.0, 4)),
         ("first_to 0.6", Figure(2.0, 2.0, 4)),
         ("first_to 0.95", Figure(None, 4, 4)),
+        ("round 3", Figure(0.6, 3, 4)),
     ],
 )
 def test_by_hand(protocol, expected):
@@ -56,6 +57,8 @@ def test_rounds_without_a_score_count_as_rounds():
     assert figure(curve, "test/accuracy", Protocol("mean_last", 5)).value == 0.8
     assert figure(curve, "test/accuracy", Protocol("mean_last", 6)).value == pytest.approx(0.6)
     assert figure(curve[:9], "test/accuracy", Protocol("first_to", 0.6)) == Figure(None, 9, 9)
+    with pytest.raises(RunError, match="nothing was scored in round 4, of 9 rounds"):
+        figure(curve[:9], "test/accuracy", Protocol("round", 4))
     with pytest.raises(RunError, match="in the last 4 rounds"):
         figure(curve[:9], "test/accuracy", Protocol("mean_last", 4))
 
@@ -106,8 +109,9 @@ def test_a_curve_that_is_scored_less_often_is_stretched(values, every):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "lst", "last 3", "best 1", "mean_last", "mean_last 0", "mean_last 1.5", "rounds_to",
-     "rounds_to x", "rounds_to nan", "first_to inf"],
+    ["", "lst", "last 3", "best 1", "mean_last", "mean_last 0", "round 0",
+     "round 1.5", "mean_last 1.5",
+     "rounds_to", "rounds_to x", "rounds_to nan", "first_to inf"],
 )  # fmt: skip
 def test_protocols_that_are_none(text):
     with pytest.raises(ConfigError, match="accepted: last, best, mean_last K"):

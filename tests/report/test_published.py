@@ -41,4 +41,6 @@ def test_a_published_number_comes_out(baseline: Baseline, tmp_path: Path) -> Non
     )  # fmt: skip
     assert answer.stdout, answer.stderr
     (result,) = json.loads(answer.stdout)
-    assert (result["verdict"] != "within") == bool(baseline.expect.miss), result["words"]
+    assert (result["verdict"] not in ("within", "measured")) == bool(baseline.expect.miss), result[
+        "words"
+    ]

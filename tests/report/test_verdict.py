@@ -42,6 +42,15 @@ def test_the_ends_belong_to_the_band(band, value, within):
     assert verdict == ("within" if within else "OUTSIDE")
 
 
+def test_without_a_band_nothing_is_judged():
+    found = judge(replace(EXPECT, value=None, band=None), figures(0.6, 0.7, 0.9))
+    assert (found.verdict, found.words, found.holds) == ("measured", "measured", True)
+    assert found.mean == pytest.approx(2.2 / 3)
+    aim = replace(EXPECT, protocol="rounds_to 0.9", value=None, band=None)
+    assert judge(aim, figures(None)).verdict == "not reached"
+    assert [judge(EXPECT, figures(x)).holds for x in (0.7, 0.9)] == [True, False]
+
+
 def test_every_seed_for_itself():
     expect = replace(EXPECT, each=[0.65, None])
     found = judge(expect, figures(0.6, 0.7, 0.9))
