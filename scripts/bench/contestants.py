@@ -53,6 +53,9 @@ def fedruns(engines: Sequence[str], *, short: bool) -> list[Contestant]:
         for algorithm in ("fedprox", "scaffold"):
             words = (*one, f"algorithm={algorithm}")
             found.append(Contestant(f"{label} {algorithm}", OURS, overrides=words, only="W1"))
+        words = (*two, "privacy=central")
+        name = f"{label} 2 workers private"
+        found.append(Contestant(name, OURS, overrides=words, cores=2, only="W1"))
     return found
 
 

@@ -40,7 +40,12 @@ def main() -> None:
 
 
 def check(path: Path, cohorts: list[list[int]]) -> None:
-    """The records must name the same clients in the same rounds as everybody else's job."""
+    """The records must name the same clients in the same rounds as everybody else's job.
+
+    Who comes to a private run is secret, and others than in the job: there clients must be alike.
+    """
+    if (path / "privacy.json").exists():
+        return
     trained: dict[int, list[int]] = {}
     for line in (path / "clients.jsonl").read_text().splitlines():
         row = json.loads(line)
