@@ -77,12 +77,12 @@ def of_mechanism(words: list[str], canaries: int | None, as_json: bool) -> bool:
             f"a run's own config is config={bare}/config.yaml"
         )
     from fedrun.cli import audit_view
-    from fedrun.experiment import audit_canary
+    from fedrun.experiment import audit_mechanism
 
     composed = compose_arguments(words)
     at_work()
     with audit_view.progress(as_json) as step:
-        found = audit_canary.audit(composed.values, canaries, told=step)
+        found = audit_mechanism.audit(composed.values, canaries, told=step)
     if as_json:
         audit_view.as_json(found.to_json())
     else:

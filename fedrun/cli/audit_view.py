@@ -17,7 +17,7 @@ from fedrun.cli.theme import THEME
 
 if TYPE_CHECKING:
     from fedrun.experiment.audit import Report
-    from fedrun.experiment.audit_canary import Audit
+    from fedrun.experiment.audit_result import Audit
 
 STYLE = {"ok": "good", "altered": "bad", "missing": "bad", "not yet": "muted"}
 
@@ -67,6 +67,10 @@ def of_mechanism(found: Audit) -> None:
     if found.estimate is not None:
         rows["estimate"] = (
             f"~ {found.estimate:.4g}, one-shot, no bound (Andrew et al. 2023, from the final model)"
+        )
+    if found.black_box is not None:
+        rows["black box"] = (
+            f">= {found.black_box:.4g}, as measured, had only the final model been seen"
         )
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="muted", no_wrap=True)

@@ -31,9 +31,11 @@ def listing(baselines: Sequence[Baseline], kept: Mapping[str, Mapping[str, Any] 
         for each in baselines
     ]  # fmt: skip
     show(console, head, rows, [measured(each) for each in baselines])
+    alone = sum(each.expect.band is None for each in baselines)
+    others = f", and {alone} figures that nobody published" if alone else ""
     console.print(
-        f"\n{len(baselines)} published numbers; minutes are those of all runs on two cores.  "
-        "Run some: fedrun reproduce NAME... or PATTERN"
+        f"\n{len(baselines) - alone} published numbers{others}; minutes are those of all "
+        "runs on two cores.  Run some: fedrun reproduce NAME... or PATTERN"
     )
 
 

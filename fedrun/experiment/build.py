@@ -96,10 +96,14 @@ def hold(values: Mapping[str, Any]) -> Holdings:
 
 def build(values: Mapping[str, Any]) -> Experiment:
     """The whole federation; a `ConfigError` where two choices do not go together."""
+    return build_from(values, hold(values))
+
+
+def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
+    """The federation on what its clients hold; `values` are those that `held` was made of."""
     # One thread per process, set once: parallelism is over clients, and OpenMP threads that fight
     # for busy cores cost a factor of ten.
     torch.set_num_threads(1)
-    held = hold(values)
     settings, bound, dataset, partition = held.settings, held.bound, held.dataset, held.partition
     device = resolve_device(settings.device, values["engine"].get("workers", 1))
     module = build_model(bound["model"], dataset.spec, settings.seed).to(device)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fedrun.accounting import running_epsilon
 from fedrun.core.algorithm import Algorithm
 from fedrun.core.option import ConfigError
-from fedrun.core.privacy import Claim, Event, Privacy
+from fedrun.core.privacy import Privacy
 from fedrun.core.task import Task
 from fedrun.experiment.bind import Bound
 
@@ -73,6 +73,12 @@ def refuse_algorithm(
             f"{method} divides by numbers that its clients send beside the update, which clipping "
             f"and noise would make meaningless; with {choice} take another method"
         )
+    refuse_weights(bound, privacy, weights)
+
+
+def refuse_weights(bound: Mapping[str, Bound], privacy: Privacy, weights: object) -> None:
+    """Clients count alike, or by their examples up to a cap."""
+    method, choice = f"algorithm={bound['algorithm'].name}", f"privacy={bound['privacy'].name}"
     if weights == "examples":
         raise ConfigError(
             f"algorithm.weights=examples lets a client move the sum by all that it holds; with "

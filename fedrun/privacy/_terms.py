@@ -33,7 +33,7 @@ def relation_of(
     """As asked; else the one that the sampling's theorem is about, which of coins is `coins`."""
     if asked is not None:
         return asked
-    return {"poisson": coins, "fixed": "replace_one"}.get(sampling.scheme, "zero_out")  # type: ignore[return-value]
+    return {"poisson": coins, "fixed": "replace_one"}.get(sampling.scheme, "zero_out")
 
 
 def noise_asked(noise_multiplier: float | None, target_epsilon: float | None) -> None:

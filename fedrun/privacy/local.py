@@ -4,7 +4,8 @@ Kasiviswanathan, Lee, Nissim, Raskhodnikova, Smith, "What can we learn privately
 2011, for the model; the Gaussian mechanism with Balle and Wang's exact calibration (ICML 2018);
 Laplace's of Dwork, McSherry, Nissim, Smith (TCC 2006) on L1 norms; and, for labels instead of
 updates, k-ary randomized response (Warner 1965; Kairouz, Oh, Viswanath, "Extremal mechanisms for
-local differential privacy", JMLR 2016) as in label differential privacy (Ghazi et al., NeurIPS 2021):
+local differential privacy", JMLR 2016) as in label differential privacy (Ghazi et al., NeurIPS
+2021):
 
     P[y' = y] = e^eps / (e^eps + k - 1), any other label alike.
 
@@ -31,7 +32,7 @@ from fedrun.core.dataset import Array
 from fedrun.core.option import ConfigError, above, at_least, between
 from fedrun.core.privacy import Event, Privacy, Relation, Sampling, Stream
 from fedrun.core.tree import Tree, row, stack
-from fedrun.privacy._grid import clipped_to_grid, from_grid, grid_scale, num_parameters, plus
+from fedrun.privacy._grid import Norm, clipped_to_grid, from_grid, grid_scale, num_parameters, plus
 from fedrun.privacy._stream import streams
 from fedrun.privacy._terms import Rng, calibrated, claim_of
 
@@ -60,8 +61,8 @@ def local(
     mechanism: noise on updates (gaussian, laplace), or on the labels of examples before anything is
         trained (randomized_response).
     clip_norm: longest update, in the L2 norm, for laplace in L1; null: 1.
-    noise_multiplier: standard deviation of the noise, for laplace its scale, in clip norms; null: 1,
-        or what target_epsilon asks for.
+    noise_multiplier: standard deviation of the noise, for laplace its scale, in clip norms; null:
+        1, or what target_epsilon asks for.
     target_epsilon: take the least noise that keeps the epsilon of a client that takes part in every
         round within this.
     epsilon: of one randomized response; a label is kept with e^eps / (e^eps + k - 1).
@@ -94,7 +95,7 @@ def local(
         return of_labels(epsilon, classes, delta, rng, seed, leaky_diagnostics)
     refuse(epsilon=epsilon, mechanism=mechanism)
     norm = 1.0 if clip_norm is None else clip_norm
-    length = "l1" if mechanism == "laplace" else "l2"
+    length: Norm = "l1" if mechanism == "laplace" else "l2"
 
     def event(noise: float) -> Event:
         return Event(mechanism=mechanism, sampling=ONCE, noise_multiplier=noise)

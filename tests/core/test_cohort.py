@@ -141,11 +141,16 @@ def test_m26_nobody_has_more_turns_than_the_accountant_counts(clients, data):
 
     size = data.draw(st.integers(1, clients))
     begin, rounds = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 30))
-    for scheme, cohort in (("cyclic", cyclic(clients, size)), ("shuffled", shuffled(7, clients, size))):
+    for scheme, cohort in (
+        ("cyclic", cyclic(clients, size)),
+        ("shuffled", shuffled(7, clients, size)),
+    ):
         sampling = Sampling(scheme=scheme, population=clients, cohort=size)
         for first, most in ((1, most_turns), (begin, turns_within)):
             who = [cohort(round).tolist() for round in range(first, first + rounds)]
-            turns = [[n for n, came in enumerate(who) if client in came] for client in range(clients)]
+            turns = [
+                [n for n, came in enumerate(who) if client in came] for client in range(clients)
+            ]
             assert max(map(len, turns)) <= most(sampling, rounds)
             gaps = [int(gap) for each in turns for gap in np.diff(each)]
             assert min(gaps, default=99) >= separation(sampling)

@@ -79,7 +79,10 @@ def test_m13_m15_secret_cohorts_come_from_the_secret_streams(federation, monkeyp
     def public(*args):
         raise AssertionError("a secret cohort was drawn from a public generator")
 
-    for options in (("clients.sampling=poisson", "clients.per_round=0.5"), ("clients.per_round=3",)):
+    for options in (
+        ("clients.sampling=poisson", "clients.per_round=0.5"),
+        ("clients.per_round=3",),
+    ):
         experiment = federation(*TINY, *CENTRAL, *options)
         with monkeypatch.context() as patch:
             patch.setattr(participants, "generator", public)
@@ -109,5 +112,5 @@ def test_clients_that_never_take_part_are_not_in_the_population(sampling, federa
 
 
 def test_coins_that_always_come_up_are_refused(federation):
-    with pytest.raises(ConfigError, match="clients.sampling=poisson has no effect"):
+    with pytest.raises(ConfigError, match=r"clients\.sampling=poisson has no effect"):
         federation(*TINY, *CENTRAL, "clients.sampling=poisson")

@@ -35,7 +35,11 @@ SUMS = {  # where the server sees a noised sum
     "banded_mf": ("privacy=banded_mf", *TURNS),
 }
 
-EACH, DIVIDES, TWICE = "must see each client's update", "divides by numbers", "asks the clients twice"
+EACH, DIVIDES, TWICE = (
+    "must see each client's update",
+    "divides by numbers",
+    "asks the clients twice",
+)
 NOTHING, READS = "sends nothing that", "uses losses or gradients over clients' data"
 UPDATES = {
     "fedlin": TWICE, "mime": TWICE, "local_only": NOTHING,
@@ -62,8 +66,11 @@ def model_for(algorithm, normalised):
     return [*TINY[bool(more) :], *more]
 
 
-@pytest.mark.parametrize("algorithm", choices("algorithm"))
-@pytest.mark.parametrize("privacy", REFUSED)
+STANDS = [(privacy, name) for privacy in REFUSED for name in choices("algorithm")
+          if privacy != "dp_ftrl" or name in REFUSED[privacy]]  # fmt: skip
+
+
+@pytest.mark.parametrize(("privacy", "algorithm"), STANDS)
 def test_every_method_takes_a_stand(privacy, algorithm, normalised, federation, play):
     def made():
         return federation(
@@ -132,9 +139,11 @@ def test_m05_m11_whatever_a_client_sends_moves_the_sum_by_no_more_than_the_clip(
         packets = Packets(stack([row(update, 0) for update in each]),
                           torch.tensor([one[3] for one in sent]))  # fmt: skip
         context = Context(1, np.array(who))
-        return chain.total(chain.encode(experiment.federation.chain, packets, words, context)).update
+        return chain.total(
+            chain.encode(experiment.federation.chain, packets, words, context)
+        ).update
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(st.tuples(SENT, SENT, SENT))
     def whatever(sent):
         alone = total([1], sent[1:2])
@@ -239,14 +248,15 @@ def test_nothing_but_the_sum_and_the_noise_goes_on(
         message = one.algorithm.message(state.server)
         figures = plain_metrics(experiment, state, line)
         found.append(Tree(server=state.server, message=message, channel=state.channel,
-                          bytes=Tree(up=state.up_bytes, down=state.down_bytes), told=figures))  # fmt: skip
+                          bytes=Tree(up=state.up_bytes, down=state.down_bytes),
+                          told=figures))  # fmt: skip
     before = experiment.federation.algorithm.message(experiment.state.server)
     assert not same(found[0]["message"], before)
     for other in found[1:]:
         assert same(other, found[0])
 
 
-@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold", "fedadam", "ditto", "feddyn"])
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold", "ditto"])
 @pytest.mark.parametrize("more", [(), ("clients.per_round=3",), ("system=stragglers",)])
 def test_no_clip_and_no_noise_is_none_to_the_bit(algorithm, more, federation, play, same):
     options = (*TINY[:2], f"algorithm={algorithm}", "rounds=3", *more)

@@ -59,7 +59,9 @@ def test_m25_the_relation_halves_the_noise_that_counts(federation):
     assert (replaced.claim.relation, count, event.noise_multiplier) == ("replace_one", 1, 3.0)
     there = federation(*options, "privacy.relation=zero_out").privacy.claim.relation
     halved = [(event.__class__(sampling=event.sampling, noise_multiplier=1.5), 4)]
-    assert running_epsilon([(event, 4)], 1e-5, "replace_one") == running_epsilon(halved, 1e-5, there)
+    assert running_epsilon([(event, 4)], 1e-5, "replace_one") == running_epsilon(
+        halved, 1e-5, there
+    )
 
 
 def test_the_target_is_for_a_client_in_every_round(federation):

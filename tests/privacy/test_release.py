@@ -184,9 +184,9 @@ def test_m21_stragglers_change_neither_the_noise_nor_the_denominator(share, fede
 @pytest.mark.parametrize("system", ["stragglers", "uneven"])
 def test_m21_who_is_slow_may_not_depend_on_who_is_there(system, federation):
     """A share of the cohort is slow: with one client more, others are; that moves the sum by more
-    than the clip norm, unless neighbours have the same clients and one of them counts as nothing."""
+    than the clip norm, unless neighbours have the same clients and one counts as nothing."""
     options = (*TINY, "privacy=central", *COINS, f"system={system}", "local.epochs=5")
-    with pytest.raises(ConfigError, match="privacy.relation=zero_out"):
+    with pytest.raises(ConfigError, match=r"privacy\.relation=zero_out"):
         federation(*options)
     federation(*options, "privacy.relation=zero_out")
     federation(*options, "clients.sampling=uniform")

@@ -1,7 +1,8 @@
 import json
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -112,3 +113,55 @@ def test_clients_can_be_drawn_by_size(line, federation, play):
                             "clients.sampling=size", "rounds=30", "evaluate.every=0")  # fmt: skip
     there = [event.clients[0]["client"] for event in play(experiment)]
     assert there.count(1) >= 26  # 30 draws at chance 0.97: fewer has chance below 0.002
+
+
+def owed(federation, cohorts, *options):
+    """A federation whose cohorts are these, round by round, and that owes a release in each."""
+    from fedrun.protocol.synchronous import synchronous
+
+    experiment = federation("privacy=central", "model=logistic", "engine=eager", *options)
+    one = replace(experiment.federation, cohort=lambda number: np.array(cohorts[number - 1], int))
+    return replace(experiment, federation=one, protocol=synchronous(one))
+
+
+def test_an_owed_round_moves_the_model_whoever_came(federation, play):
+    experiment = owed(federation, [[], [1, 3], []], "rounds=3")
+    events = play(experiment)
+    assert [[row["client"] for row in event.clients] for event in events] == [[], [1, 3], []]
+    models = [state.server["model"] for state in (experiment.state, *(e.state for e in events))]
+    for before, after in pairwise(models):
+        assert not any(torch.equal(leaf, after[name]) for name, leaf in before.items())
+    assert [event.state.up_bytes for event in events] == [
+        events[0].state.up_bytes * number for number in (1, 2, 3)
+    ]
+    assert not any(event.state.bank.rows for event in events)
+
+
+def test_an_owed_round_tells_the_servers_rule_the_cohort_of_the_config(federation):
+    told = []
+    experiment = owed(federation, [[0, 1]], "clients.count=5", "algorithm=scaffold")
+    method = experiment.federation.algorithm
+
+    def server_update(state, mean, round):
+        told.append(round)
+        return method.server_update(state, mean, round)
+
+    from fedrun.protocol.synchronous import synchronous
+
+    watched = replace(method, server_update=server_update)
+    protocol = synchronous(replace(experiment.federation, algorithm=watched))
+    with open_crew(replace(experiment, protocol=protocol)) as crew:
+        state, _ = protocol.start(experiment.state, crew)()
+    (round,) = told
+    assert (round.t, round.accepted, round.population) == (0, 5, 5)
+    assert (len(round.clients), round.weight) == (0, None)
+    assert sorted(state.bank.rows) == [0, 1]  # what clients keep is theirs
+
+
+def test_a_stand_in_leaves_no_trace(federation, play):
+    """Nobody came, and client 0 only showed what a packet looks like: it keeps nothing of it."""
+    experiment = owed(federation, [[]], "algorithm=scaffold")
+    state = play(experiment)[-1].state
+    assert not state.bank.rows
+    control = state.server["control"]
+    assert all(leaf.any() for leaf in control.values())  # noise, and nothing else
