@@ -176,9 +176,11 @@ def check(event: Event, relation: Relation) -> None:
         apart = separation(event.sampling)
         if not 1 <= event.bands <= apart:
             raise ConfigError(
-                f"banded noise with {event.bands} bands is not accepted: under "
-                f"{scheme} sampling one may return after {apart} rounds "
-                f"(accepted: 1 to {apart} bands)"
+                f"banded noise with {event.bands} bands is not accepted: under {scheme} sampling "
+                f"one may return in every round (accepted: 1 band; take cyclic sampling for more)"
+                if apart == 1
+                else f"banded noise with {event.bands} bands is not accepted: under {scheme} "
+                f"sampling one may return after {apart} rounds (accepted: 1 to {apart} bands)"
             )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.console import Console
 
 from fedrun.cli.theme import amount
@@ -34,5 +36,7 @@ def dry_run(composed: Composed) -> None:
         f"training   {settings.rounds:,} rounds of {amount(federation.cohort_size)} clients, "
         f"{steps:,.0f} steps each on average"
     )
+    if experiment.privacy.claim:
+        console.print(f"privacy    fedrun budget {shlex.join(composed.command)}")
     console.print(f"run        {run_path(composed)}")
     console.print("\nEverything checks out; nothing was trained or written.")

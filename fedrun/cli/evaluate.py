@@ -48,7 +48,11 @@ def evaluate(
                 soft_wrap=True,
             )
             show(console, experiment, scores)
-        if algorithm.personal and manifest["status"] == "finished" and not overrides:
+        if algorithm.personal and "personal/" in experiment.privacy.withholds:
+            console.print(
+                "Clients' own models are not scored: their figures would tell what noise hides."
+            )
+        elif algorithm.personal and manifest["status"] == "finished" and not overrides:
             with last_state(run, experiment) as state:
                 own_models(console, all_figures(experiment, state))
         elif algorithm.personal:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fedrun.cli.reproduce_view import measured, mine
+from fedrun.cli.reproduce_view import measured
 
 if TYPE_CHECKING:
     from fedrun.report.reproduction import Result
@@ -58,4 +58,4 @@ def spread(result: Result) -> str:
     judged = result.judged
     if judged.mean is None:
         return f"**{judged.verdict}**"
-    return ", ".join(mine(result.baseline, value) for value in (judged.mean, judged.sd))
+    return f"{judged.mean:.4f}" + ("" if judged.sd is None else f", {judged.sd:.4f}")

@@ -38,7 +38,7 @@ def figure(value: float) -> str:
 
 def amount(value: float) -> str:
     """A number of clients, of which there may be a part on average."""
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f} on average"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
 def name_of(metric: str) -> str:

@@ -27,6 +27,7 @@ from fedrun.experiment.build import Experiment
 from fedrun.experiment.forecast import Account
 
 SHARE = 2  # one of so many of a client's examples may be a canary
+MOST = 2**27  # numbers in the gradients of a client's canaries: 0.5 GiB
 AS_MUCH = 0.9  # of the worst client's loss is as bad
 
 
@@ -34,7 +35,8 @@ AS_MUCH = 0.9  # of the worst client's loss is as bad
 class Exposed:
     """Clients that take part, by what they lose, most first; all are arrays [clients].
 
-    clients, examples, steps: int64, steps are those of a round; times: rounds that each is there.
+    clients, examples, steps: int64, steps are those of a round; times: rounds that each is there;
+    events: what a step costs each; parameters: of the model.
     """
 
     clients: Array
@@ -42,6 +44,7 @@ class Exposed:
     steps: Array
     times: Array
     events: list[Event]
+    parameters: int
 
     @property
     def accounts(self) -> list[Account]:
@@ -62,7 +65,8 @@ class Exposed:
     @property
     def room(self) -> Array:
         """int64: how many canaries each may hold."""
-        return np.asarray(np.maximum(1, self.examples // SHARE))
+        most = max(1, MOST // self.parameters)
+        return np.asarray(np.clip(self.examples // SHARE, 1, most))
 
 
 def exposed(experiment: Experiment) -> Exposed:
@@ -76,10 +80,11 @@ def exposed(experiment: Experiment) -> Exposed:
     examples = federation.held.sizes[clients]
     steps = federation.work.num_steps(examples)
     events = [own(n, s)[0] for n, s in zip(examples.tolist(), steps.tolist(), strict=True)]
-    found = Exposed(clients, examples, steps, times[clients], events)
+    size = sum(leaf.numel() for leaf in experiment.task.current().leaves())
+    found = Exposed(clients, examples, steps, times[clients], events, size)
     order = np.argsort(-found.dues, kind="stable")
     ranked = clients[order], examples[order], steps[order], times[clients][order]
-    return Exposed(*ranked, [events[place] for place in order])
+    return Exposed(*ranked, [events[place] for place in order], size)
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,8 @@ def dealt(experiment: Experiment, clients: Exposed, number: int) -> ExampleCanar
     ends = np.cumsum(room)
     if number > ends[-1]:
         raise ConfigError(
-            f"--canaries={number}: a canary takes the place of one of a client's examples, and of "
-            f"no more than half of them; {ends[-1]} is the most"
+            f"--canaries={number}: canaries take the place of at most half of a client's examples, "
+            f"and their gradients must fit the memory; {ends[-1]} is the most"
         )
     hosts = max(int(np.searchsorted(ends, number)) + 1, int((dues >= AS_MUCH * dues[0]).sum()))
     place = np.repeat(np.arange(hosts), room[:hosts])

@@ -191,7 +191,7 @@ class RunDirectory:
                 **came,
                 "left_each_client": {
                     "kind": "model update",
-                    "bytes": max(columns["up_bytes"], default=0),
+                    **({"bytes": max(columns["up_bytes"], default=0)} if came else {}),
                     "protection": self.spending.protection() if self.spending else "none",
                 },
             }

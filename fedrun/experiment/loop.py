@@ -90,7 +90,7 @@ def rounds(
             return
         began = perf_counter()
         state, record = finish()
-        refuse_divergence(settings, state, record, history)
+        refuse_divergence(experiment, state, record, history)
         seconds += perf_counter() - began
         metrics = plain_metrics(experiment, state, record)
         due = is_due(settings, state.round) or stop_reason(settings.stop, [*history, metrics])
@@ -117,9 +117,14 @@ def scored(experiment: Experiment, pending: Pending) -> dict[str, float]:
     return {**pending.metrics, **figures(experiment, pending.state, pending.scores)}
 
 
-def refuse_divergence(settings: Settings, state: State, record: Record, history: History) -> None:
+def refuse_divergence(
+    experiment: Experiment, state: State, record: Record, history: History
+) -> None:
     """A `RunError` where nothing is to be hoped for."""
-    if hopeless(settings, state.round, record.clients, history):
+    settings = experiment.settings
+    # Where a release is owed, that everybody's update was bad is nobody's business.
+    owed = experiment.federation.owed
+    if not owed and hopeless(settings, state.round, record.clients, history):
         raise RunError(
             f"round {state.round}: no client's update is finite, training has diverged; "
             f"a smaller local.lr, or local.clip_norm, may help"
@@ -173,7 +178,10 @@ def check_stop(experiment: Experiment) -> None:
     stop, settings = experiment.settings.stop, experiment.settings
     if stop.metric is None:
         return
+    hidden = experiment.privacy.withholds
     known, scored = trained(experiment.task.has_accuracy), measured(experiment)
+    if hidden:
+        known = [name for name in known if not name.startswith(hidden)]
     if stop.metric not in known + scored:
         names = ", ".join(known + scored)
         raise ConfigError(f"stop.metric={stop.metric} is not measured in this run; known: {names}")

@@ -155,7 +155,6 @@ class Spending:
             "leaky": self.privacy.leaky,
             "releases": len(self.cohorts),
             "repeated": self.repeated,
-            "cohorts": _summary(self.cohorts),
             "events": [{**event.to_json(), "count": count} for event, count in account],
             "caveats": list(claim.caveats),
         }
@@ -218,10 +217,3 @@ def _said(found: Sequence[Any]) -> dict[str, Any]:
             for bound in found
         },
     }
-
-
-def _summary(cohorts: Sequence[int]) -> dict[str, float]:
-    if not cohorts:
-        return {}
-    mean = sum(cohorts) / len(cohorts)
-    return {"least": min(cohorts), "most": max(cohorts), "mean": mean}

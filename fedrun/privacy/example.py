@@ -82,6 +82,7 @@ def example(
         steps=PrivateSteps(clip_norm=clip_norm, noise_multiplier=noise, streams=secret),
         withholds=() if leaky_diagnostics else WITHHELD,
         withholds_clients=not leaky_diagnostics,
+        leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )
 

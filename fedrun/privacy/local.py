@@ -84,7 +84,8 @@ def local(
                 f"there was one; take privacy.relation=replace_one, not {relation}"
             )
         refuse(clip_norm=clip_norm, noise_multiplier=noise_multiplier,
-               target_epsilon=target_epsilon, mechanism=mechanism)  # fmt: skip
+               target_epsilon=target_epsilon, mechanism=mechanism,
+               leaky_diagnostics=leaky_diagnostics or None)  # fmt: skip
         if epsilon is None:
             raise ConfigError("privacy.mechanism=randomized_response needs privacy.epsilon")
         if classes is None:
@@ -92,7 +93,7 @@ def local(
                 "privacy.mechanism=randomized_response answers for labels, and this data set has "
                 "none; take gaussian or laplace"
             )
-        return of_labels(epsilon, classes, delta, rng, seed, leaky_diagnostics)
+        return of_labels(epsilon, classes, delta, rng, seed)
     refuse(epsilon=epsilon, mechanism=mechanism)
     norm = 1.0 if clip_norm is None else clip_norm
     length: Norm = "l1" if mechanism == "laplace" else "l2"
@@ -130,9 +131,7 @@ def local(
     )
 
 
-def of_labels(
-    epsilon: float, classes: int, delta: float, rng: Rng, seed: int, leaky: bool
-) -> Privacy:
+def of_labels(epsilon: float, classes: int, delta: float, rng: Rng, seed: int) -> Privacy:
     """Labels are answered once; whatever is trained on them then is post-processing."""
     secret, keep = streams(rng, seed), 1 / (1 + (classes - 1) * exp(-epsilon))
 
@@ -147,10 +146,9 @@ def of_labels(
         once=Event(
             mechanism="randomized_response", sampling=ONCE, epsilon=epsilon, classes=classes
         ),
-        claim=claim_of("label", "replace_one", delta, TRUST, rng, leaky, INPUTS),
+        claim=claim_of("label", "replace_one", delta, TRUST, rng, False, INPUTS),
         streams=secret,
         withholds=(),
-        leaky=leaky,
         repeats=rng == "seeded",
     )
 

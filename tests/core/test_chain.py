@@ -2,7 +2,19 @@ import numpy as np
 import pytest
 import torch
 
-from fedrun.core.chain import Context, Layer, Packets, add, decode, drop, encode, init, told, total, weigh
+from fedrun.core.chain import (
+    Context,
+    Layer,
+    Packets,
+    add,
+    decode,
+    drop,
+    encode,
+    init,
+    told,
+    total,
+    weigh,
+)
 from fedrun.core.tree import Tree, row
 
 

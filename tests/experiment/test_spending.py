@@ -135,10 +135,11 @@ def test_m16_killed_at_any_instant_what_was_shown_is_paid(kind, rng, tmp_path, m
     options = [*KINDS[kind], f"privacy.rng={rng}", "rounds=3"]
     straight = run(tmp_path / "straight", *options)
     draw, again = random.Random(kind + rng), 0
-    for trial in range(4):
+    # the eighth write is in round 1, paid for and before any checkpoint
+    for trial, instant in enumerate([8, *draw.sample(range(6, 20), 3)]):
         path = tmp_path / f"run{trial}"
         with monkeypatch.context() as patch:
-            killing_at(patch, 10 + 5 * trial + draw.randint(0, 4))
+            killing_at(patch, instant)
             with contextlib.suppress(Killed):
                 run(path, *options)
         if not path.exists():
@@ -244,7 +245,7 @@ def test_m26_seeded_rounds_that_were_shown_stay_paid_where_the_run_ends_before_t
 
 def test_m26_early_stop_pays_for_what_was_released_and_no_more(tmp_path):
     path = run(tmp_path / "run", *KINDS["central"], "rounds=50", "evaluate.every=1",
-               "stop.metric=test/accuracy",               "stop.value=0.0")  # fmt: skip
+               "stop.metric=test/accuracy", "stop.value=0.0")  # fmt: skip
     assert len(lines(path)) == paid(path) == statement(path)["releases"] == 1
 
 
@@ -292,7 +293,10 @@ def without(name):
         lambda found: {**found, "cohorts": found["cohorts"][:1], "round": 1},
         lambda found: {**found, "cohorts": [], "round": 0, "everybody": []},
         lambda found: {**found, "everybody": []},
-        lambda found: {**found, "everybody": [{**found["everybody"][0], "count": -5}]},
+        lambda found: {
+            **found,
+            "everybody": [{**found["everybody"][0], "count": count} for count in (8, -3)],
+        },
         lambda found: {**found, "everybody": [{**found["everybody"][0], "event": {}}]},
         lambda found: {**found, "cohorts": "many"},
     ],
