@@ -127,9 +127,9 @@ Streams = Callable[[Purpose, int, int], Stream]
 
 @dataclass(frozen=True, kw_only=True)
 class PrivateSteps:
-    """Local steps that hide each example (DP-SGD): a step sums the gradients of a Poisson batch, each
-    clipped to `clip_norm`, adds noise of `noise_multiplier * clip_norm`, and divides by the size
-    that the batch has on average."""
+    """Local steps that hide each example (DP-SGD): a step sums the gradients of a Poisson batch,
+    each clipped to `clip_norm`, adds noise of `noise_multiplier * clip_norm`, and divides by the
+    size that the batch has on average."""
 
     clip_norm: float
     noise_multiplier: float

@@ -35,7 +35,7 @@ REFUSED = [
     ("m01 tree of lots", ("privacy=dp_ftrl", "clients.per_round=2"), "take cyclic or shuffled"),
     ("m01 bands of coins", ("privacy=banded_mf", *COINS), "take cyclic or shuffled"),
     ("m01 bands of shuffles", ("privacy=banded_mf", "clients.sampling=shuffled",
-     "clients.per_round=2"), "1 to 1 bands"),
+     "clients.per_round=2"), "accepted: 1 band; take cyclic"),
     ("too many bands", ("privacy=banded_mf", *TURNS, "privacy.bands=3"), "1 to 2 bands"),
     ("no clip", (*CENTRAL, "privacy.clip_norm=inf"), "no noise can hide what is not bounded"),
     ("both", (*CENTRAL, "privacy.target_epsilon=1"), "both say how much noise"),
