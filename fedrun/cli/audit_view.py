@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -61,9 +62,12 @@ def of_mechanism(found: Audit) -> None:
         f"{found.most:.4g} could have been shown",
         "claimed": f"epsilon at delta {found.delta:g}, {found.unit} level, {found.relation}, after "
         f"{found.rounds} rounds",
-        "if Gaussian": f">= {found.gaussian:.4g}, a bound for Gaussian mechanisms alone "
-        f"(Mahloujifar et al. 2024)",
     }
+    if isfinite(found.gaussian):  # not at delta 0
+        rows["if Gaussian"] = (
+            f">= {found.gaussian:.4g}, a bound for Gaussian mechanisms alone "
+            f"(Mahloujifar et al. 2024)"
+        )
     if found.estimate is not None:
         rows["estimate"] = (
             f"~ {found.estimate:.4g}, one-shot, no bound (Andrew et al. 2023, from the final model)"

@@ -80,7 +80,6 @@ class Observer:
         found -= found @ basis @ basis.T
         found = functional.normalize(found, dim=1)
         ridge = RIDGE * torch.eye(len(mine), dtype=found.dtype, device=found.device)
-        step -= basis @ (basis.T @ step)
         seen = torch.linalg.solve(found @ found.T + ridge, found @ step)
         self.seen[mine] += seen.double().cpu().numpy()
 

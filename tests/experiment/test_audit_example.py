@@ -83,6 +83,13 @@ def test_broken_steps_are_found(config, change):
     assert found.measured > 1.5 * found.claimed
 
 
+def test_canaries_do_not_hide_one_another(config):
+    """Where many stand close together, and nothing else hides them, nearly all are told apart."""
+    words = ["model=mlp", "clients.count=10", "clients.per_round=5", "local.batch_size=64"]
+    found = audit(config(*words), 300, change=with_steps(noise_multiplier=0.0))
+    assert found.right > 0.95 * found.guesses
+
+
 def test_the_claim_is_the_ledgers(config):
     """Canaries take the place of examples, so nothing that the claim rests on changes; those who
     come less often than in every round lose less."""
@@ -165,7 +172,8 @@ def test_a_canary_takes_the_place_of_an_example(config):
     owner[held.partition.train.rows] = held.partition.train.owner
     assert np.array_equal(owner[canaries.rows], clients.clients[canaries.place])
     many = np.bincount(owner[canaries.rows], minlength=20)
-    assert many.max() <= held.partition.train.sizes.max() // 2
+    assert np.array_equal(clients.room, clients.examples // 2)
+    assert (many[clients.clients] <= clients.room).all()
     assert abs(canaries.coins.sum() - 150) < 4 * np.sqrt(75)
     dataset = with_canaries(held.dataset, canaries, honest.privacy.streams)
     new, old = (data.train.x.reshape(len(owner), -1) for data in (dataset, held.dataset))

@@ -73,6 +73,32 @@ def test_broken_noise_is_found(config, words, change):
     assert found.verdict == "violated"
 
 
+def test_canaries_are_clients_of_their_own(config):
+    """Each message has the noise of its own client and round."""
+    asked = []
+
+    def listening(experiment):
+        (layer,) = [one for one in experiment.federation.chain if one is experiment.privacy.layer]
+
+        def encode(packets, told, where):
+            asked.extend((where.round, client) for client in where.clients.tolist())
+            return layer.encode(packets, told, where)
+
+        return replace(
+            experiment,
+            federation=replace(
+                experiment.federation,
+                chain=[
+                    replace(layer, encode=encode) if one is layer else one
+                    for one in experiment.federation.chain
+                ],
+            ),
+        )
+
+    audit(config(*GAUSSIAN), 5, change=listening)
+    assert asked == [(round, 10 + k) for round in (1, 2) for k in range(5)]
+
+
 def test_few_numbers_are_shared_by_many_canaries(config):
     """650 parameters and 1,000 canaries, in parts; the second message of a canary is another."""
     rounds = []
