@@ -255,6 +255,7 @@ class TestForReal:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True,
         )  # fmt: skip
 
+    @pytest.mark.slow
     def test_ctrl_c_saves_all_and_sigkill_leaves_nobody(self, folder: Path) -> None:
         statuses = {}
         for number in (signal.SIGINT, signal.SIGKILL):

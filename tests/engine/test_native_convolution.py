@@ -173,6 +173,7 @@ def test_a_chunk_is_as_good_as_each_client_alone():
             assert torch.equal(leaf[0], everybody.params[name][k])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", [["-mavx2", "-mfma"], ["-msse2"]])
 def test_it_computes_the_same_on_older_processors(isa, monkeypatch, tmp_path):
     if _compiler.platform.machine() != "x86_64":

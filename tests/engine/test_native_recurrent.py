@@ -294,6 +294,7 @@ def test_the_number_of_workers_changes_no_bit(federation, play, same):
         assert same(one.state.server, other.state.server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", [["-mavx2", "-mfma"], ["-msse2"]])
 def test_it_computes_the_same_on_older_processors(isa, monkeypatch, tmp_path):
     if _compiler.platform.machine() != "x86_64":

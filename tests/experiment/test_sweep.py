@@ -157,6 +157,7 @@ LAID_OVER = [
 ]
 
 
+@pytest.mark.slow
 def test_composing_on_a_base_is_composing(root: Path) -> None:
     (root / "mine.yaml").write_text("algorithm: {name: fedprox, mu: 0.5}\nseed: 9\n")
 

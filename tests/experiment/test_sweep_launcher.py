@@ -73,6 +73,7 @@ def test_an_option_that_slurm_lacks_leaves_nothing(root: Path) -> None:
     assert list(root.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_cells_as_jobs(root: Path) -> None:
     pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
     planned = sweep.plan("train", [*SMALL, "rounds=1", "seed=1", "local.lr=0.1,1e38"])
@@ -86,6 +87,7 @@ def test_cells_as_jobs(root: Path) -> None:
     assert sorted(codes) == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_saves_its_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
     words = [*SMALL, "rounds=1000000", "run.dir=run"]

@@ -59,6 +59,7 @@ def proposals(search, count: int) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_search_goes_on_as_if_nothing_had_happened(sampler: str, tmp_path, monkeypatch) -> None:
     sweep, search = plan(*SPACE, sampler=sampler)
