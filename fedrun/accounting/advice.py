@@ -66,7 +66,10 @@ def says_little(
     noise_for: Callable[[float], float] | None,
 ) -> str:
     if epsilon == inf:
-        return "something is released without noise: nothing is protected"
+        return (
+            "no epsilon is finite: something is released without noise, or with delta 0 and "
+            "Gaussian noise; nothing is protected"
+        )
     if epsilon <= USABLE:
         return ""
     sure = 1 / (1 + exp(-epsilon))

@@ -104,9 +104,11 @@ def add(found: Parts, event: Event, rounds: int, relation: Relation, *, begun: b
     if noise == 0:
         found.gaussian = inf
     elif event.mechanism == "tree":
-        found.gaussian += tree_sensitivity(event.sampling, rounds, event.restart, turns) / noise**2
+        found.gaussian += (
+            tree_sensitivity(event.sampling, rounds, event.restart, turns) * (1 / noise) ** 2
+        )
     elif event.mechanism == "banded":
-        found.gaussian += 1 / noise**2
+        found.gaussian += (1 / noise) ** 2
     elif event.mechanism == "laplace":
         sampled = scheme == "poisson"
         rate = event.sampling.rate if sampled else 1.0
@@ -117,7 +119,7 @@ def add(found: Parts, event: Event, rounds: int, relation: Relation, *, begun: b
         drawn = (int(event.sampling.cohort), event.sampling.population, noise)
         merge(found.fixed, drawn, rounds)
     else:
-        found.gaussian += turns / noise**2
+        found.gaussian += turns * (1 / noise) ** 2
 
 
 def merge(counts: dict[Any, int], key: Any, count: int) -> None:

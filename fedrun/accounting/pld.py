@@ -20,6 +20,7 @@ INTERVAL = 1e-4
 MOST_KINDS = 8  # distinct releases before the grid becomes ten times as wide: each costs up to 1 s
 FINEST = 1e-6
 MOST = 1e9
+WIDEST = 700.0  # of a grid: the library takes its exponential
 
 
 def pld_epsilon(found: Parts, delta: float, interval: float = INTERVAL) -> float:
@@ -38,6 +39,8 @@ def pld_epsilon(found: Parts, delta: float, interval: float = INTERVAL) -> float
     interval *= max(1.0, by_rdp / 50 if by_rdp < inf else 1.0)
     if found.kinds > MOST_KINDS:
         interval *= 10
+    if interval > WIDEST:
+        return found.pure
     epsilon = at(found, delta, interval)
     while epsilon > by_rdp and interval > FINEST * 1.5:
         interval /= 10

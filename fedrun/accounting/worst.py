@@ -32,8 +32,9 @@ def worst_bounds(
     accounts: Sequence[Account], delta: float, relation: Relation
 ) -> tuple[Account, list[Bound]]:
     """An account, and bounds for it of which the first holds for all the others too."""
-    if len(accounts) == 1:
-        return accounts[0], bounds(accounts[0], delta, relation)
+    if len(accounts) == 1 or not delta:  # RDP has nothing to say with delta 0
+        told = [(account, bounds(account, delta, relation)) for account in accounts]
+        return max(told, key=lambda pair: pair[1][0].epsilon)
     by_rdp = [(epsilon(account, delta, relation, "rdp"), account) for account in accounts]
     by_rdp.sort(key=lambda pair: -pair[0])
     worst, found = by_rdp[0][1], bounds(by_rdp[0][1], delta, relation)

@@ -48,7 +48,7 @@ def evaluate(
                 soft_wrap=True,
             )
             show(console, experiment, scores)
-        if algorithm.personal and "personal/" in experiment.privacy.withholds:
+        if algorithm.personal and "personal/" in experiment.privacy.hidden:
             console.print(
                 "Clients' own models are not scored: their figures would tell what noise hides."
             )

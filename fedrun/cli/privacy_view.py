@@ -38,7 +38,7 @@ def guarantee(statement: Mapping[str, Any]) -> str:
 def why_not(statement: Mapping[str, Any]) -> str:
     reasons = []
     if isinstance(statement["epsilon"], str):
-        reasons.append("there is no noise")
+        reasons.append("no bound is finite (no noise, or delta 0 with Gaussian noise)")
     if statement["leaky"]:
         reasons.append("privacy.leaky_diagnostics wrote figures without noise")
     if statement["rng"] == "seeded":

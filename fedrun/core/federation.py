@@ -198,13 +198,16 @@ class Done:
     """What comes back from a chunk.
 
     sent: sum of the encoded packets, or the accepted ones where the algorithm needs each of them;
-    None once it is added up; state: Tree_C to keep; ok: bool [C], finite and accepted; measures:
-    arrays [C] by name, for the records of the clients.
+    None once it is added up; state: Tree_C to keep; ok: bool [C], finite and accepted; heard: bool
+    [C], whom the server takes for accepted: those too who send noise in the place of an update that
+    is not finite, since to be missed would tell of it; measures: arrays [C] by name, for the
+    records of the clients.
     """
 
     sent: Total | Packets | None
     state: Tree
     ok: Array
+    heard: Array
     measures: dict[str, Array]
     packet_bytes: int
 

@@ -25,7 +25,7 @@ from fedrun.core.privacy import PrivateSteps, Stream
 from fedrun.engine._private_kernel import PrivateKernel, private_kernel
 
 MARGIN = 1 + 2.0**-9
-MOST = 2.0**48  # steps of the noise's deviation: 9 times that, and the sum, stay below 2^53
+MOST = 2.0**48  # steps of the noise's deviation: 11 times that, and the sum, stay below 2^53
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ class PrivateKernel:
     ) -> None:
         """result = (round(scale total) + round(deviation normals)) factor, float32 or float64.
 
-        words: uint64, as many as the total has numbers, or one more where those are odd; of their
-            top 53 bits the normals are made.
+        words: uint64, as many as the total has numbers, or one more where those are odd; of them
+            the normals are made as in `Stream.normal`.
         """
         assert words.dtype == np.uint64
         assert words.flags.c_contiguous
@@ -105,7 +105,7 @@ def verify(loaded: ctypes.CDLL) -> None:
     grid = np.meshgrid(np.append(ends, np.arange(1, 256) / 256.0), ends)
     radius, angle = (part.ravel() for part in grid)
     words = np.concatenate([radius, angle]) * 2.0**53
-    length, angle = np.sqrt(-2 * np.log(radius + 2.0**-53)), 2 * pi * angle
+    length, angle = np.sqrt(-2 * np.log(radius + 2.0**-75)), 2 * pi * angle
     wanted = np.concatenate([length * np.cos(angle), length * np.sin(angle)])
     found = torch.empty(len(wanted), dtype=torch.float64)
     total = torch.zeros_like(found)

@@ -46,8 +46,18 @@ class Ledger:
 
     @property
     def once(self) -> int:
-        """Events that were paid before round 1."""
-        return sum(count for _, count in self.everybody) - len(self.cohorts)
+        """Events that were paid before round 1, or once more when a run went on."""
+        return sum(n for event, n in self.everybody if event.mechanism == "randomized_response")
+
+    @property
+    def agrees(self) -> bool:
+        """Whether everybody paid for each round or for none, and a seeded answer once."""
+        each = sum(count for _, count in self.everybody) - self.once
+        return not self.everybody or (
+            each == (0 if self.once else len(self.cohorts))
+            and not (self.seeded and self.once > 1)
+            and not self.clients
+        )
 
     def after(self, releases: int) -> list[Account]:
         """The accounts after so many releases; clients' own ones as they ended."""
@@ -72,8 +82,7 @@ def privacy_checks(run: Found) -> Iterator[Check]:
         content = run.object(NAME)
         ledger = read(content)
         right = (json.dumps(content, indent=2) + "\n").encode() == run.content(NAME)
-        if ledger.everybody and (ledger.once not in (0, 1) or ledger.clients):
-            right = False
+        right = right and ledger.agrees
     except (RunError, ValueError, LookupError, TypeError) as error:
         yield Check(NAME, "altered", f"it is no privacy ledger ({str(error)[:80]})")
         return
@@ -86,7 +95,7 @@ def privacy_checks(run: Found) -> Iterator[Check]:
         yield metrics_check(run, ledger)
         if run.finished:
             yield statement_check(run, ledger, content)
-    except (ConfigError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, ConfigError, LookupError, TypeError, ValueError) as error:
         why = str(error).partition("\n")[0]
         yield Check("privacy: epsilon", "altered", f"it cannot be added up again ({why})")
 

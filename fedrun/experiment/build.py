@@ -27,8 +27,9 @@ from fedrun.core.random import generator, torch_seed
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree
 from fedrun.experiment.bind import Bound, bind_all
+from fedrun.experiment.counting import refuse_target
 from fedrun.experiment.participants import cohort_size, drawn_cohorts, sampling_of, seen_clients
-from fedrun.experiment.protection import refuse_algorithm, refuse_sampling
+from fedrun.experiment.protection import refuse_algorithm, refuse_own_tests, refuse_sampling
 from fedrun.experiment.settings import Settings, read_settings
 
 T = TypeVar("T")
@@ -171,6 +172,7 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
             f"clients, who are scored with models of their own, are in none; leave clients.unseen "
             f"out"
         )
+    refuse_own_tests(bound["privacy"].name, privacy, settings.clients.test_fraction)
     refuse_algorithm(bound, privacy, algorithm, task, values["algorithm"].get("weights"))
     mean_steps = float(local.work.num_steps(partition.train.sizes).mean())
     owed = privacy.layer is not None and privacy.event is not None
@@ -196,6 +198,10 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
         owed=owed,
         steps=privacy.steps,
     )
+    state = initial_state(algorithm, federation.chain, task.current())
+    if privacy.steps and values["privacy"].get("target_epsilon") is not None:
+        method = f"algorithm={bound['algorithm'].name}"
+        refuse_target(federation, state, int(held.seen[0]), method)
     return Experiment(
         settings=settings,
         dataset=dataset,
@@ -207,7 +213,7 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
         federation=federation,
         engine=engine,
         protocol=made(bound["protocol"], Protocol, federation=federation),
-        state=initial_state(algorithm, federation.chain, task.current()),
+        state=state,
     )
 
 

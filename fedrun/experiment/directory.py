@@ -181,7 +181,7 @@ class RunDirectory:
             self.bank.commit(event.state.bank)
         self._write_last(event.metrics)
         columns, came = event.clients.columns, {}
-        if not (self.spending and self.spending.privacy.withholds_clients):
+        if not (self.spending and self.spending.privacy.hides_clients):
             self._write("clients.jsonl", json_lines(event.clients))
             came = who_came(columns)
         self.note(

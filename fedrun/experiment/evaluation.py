@@ -160,7 +160,7 @@ def measured(experiment: Experiment) -> list[str]:
 
 def scores_own(experiment: Experiment) -> bool:
     """Whether clients' own models are scored: not where that would tell what noise hides."""
-    hidden = "personal/" in experiment.privacy.withholds
+    hidden = "personal/" in experiment.privacy.hidden
     return experiment.federation.algorithm.personal is not None and not hidden
 
 

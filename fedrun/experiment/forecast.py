@@ -10,6 +10,7 @@ import numpy as np
 
 from fedrun.core.privacy import Claim, Event
 from fedrun.experiment.build import Experiment, build
+from fedrun.experiment.counting import noised_steps
 
 Account = list[tuple[Event, int]]
 
@@ -50,10 +51,12 @@ def forecast(values: Mapping[str, Any]) -> Forecast:
 
 def own_accounts(experiment: Experiment) -> list[Account]:
     """What each kind of client spends that takes part in every round."""
-    own, federation = experiment.privacy.own, experiment.federation
+    own, sizes = experiment.privacy.own, experiment.federation.held.sizes[experiment.seen]
     assert own is not None
-    sizes = np.unique(federation.held.sizes[experiment.seen])
-    steps = federation.work.num_steps(sizes)
-    each = [own(int(size), int(many)) for size, many in zip(sizes, steps, strict=True)]
-    kinds = {(event, count * experiment.settings.rounds) for event, count in each}
-    return [[kind] for kind in kinds]
+    kinds = set()
+    for first in np.unique(sizes, return_index=True)[1]:
+        client = int(experiment.seen[first])
+        steps = noised_steps(experiment.federation, experiment.state, client)
+        event, count = own(int(sizes[first]), steps)
+        kinds.add((event, count * experiment.settings.rounds))
+    return [[kind] for kind in sorted(kinds, key=repr)]

@@ -8,6 +8,7 @@ worked on until then. An event that ends the run is the last: what was begun is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -77,7 +78,9 @@ def rounds(
         finish = experiment.protocol.start(state, crew) if goes_on else None
         seconds = perf_counter() - began
         if last:
-            metrics = scored(experiment, last) | spend(last.state.round, last.clients)
+            with paid_if_refused(spend, last.state.round, last.clients):
+                metrics = scored(experiment, last)
+            metrics |= spend(last.state.round, last.clients)
             now = perf_counter()
             metrics |= {"time/train_seconds": last.seconds, "time/round_seconds": now - shown}
             shown = now
@@ -90,12 +93,23 @@ def rounds(
             return
         began = perf_counter()
         state, record = finish()
-        refuse_divergence(experiment, state, record, history)
+        with paid_if_refused(spend, state.round, record.clients):
+            refuse_divergence(experiment, state, record, history)
         seconds += perf_counter() - began
         metrics = plain_metrics(experiment, state, record)
         due = is_due(settings, state.round) or stop_reason(settings.stop, [*history, metrics])
         scores = hand_out(experiment, state, crew) if due else None
         last = Pending(state, metrics, record.clients, scores, seconds)
+
+
+@contextmanager
+def paid_if_refused(spend: Spend, round: int, clients: Rows) -> Iterator[None]:
+    """To be told that a round's model is no good is to be told of the round."""
+    try:
+        yield
+    except RunError:
+        spend(round, clients)
+        raise
 
 
 def plain_metrics(experiment: Experiment, state: State, record: Record) -> dict[str, float]:
@@ -106,7 +120,7 @@ def plain_metrics(experiment: Experiment, state: State, record: Record) -> dict[
     metrics["train/examples"] = record.examples
     if experiment.privacy.figures:
         metrics |= experiment.privacy.figures(state.channel["0"])
-    hidden = experiment.privacy.withholds
+    hidden = experiment.privacy.hidden
     return {n: value for n, value in metrics.items() if not (hidden and n.startswith(hidden))}
 
 
@@ -122,9 +136,9 @@ def refuse_divergence(
 ) -> None:
     """A `RunError` where nothing is to be hoped for."""
     settings = experiment.settings
-    # Where a release is owed, that everybody's update was bad is nobody's business.
-    owed = experiment.federation.owed
-    if not owed and hopeless(settings, state.round, record.clients, history):
+    # Where a guarantee hides clients, that everybody's update was bad is nobody's business.
+    hidden = experiment.federation.owed or "clients/" in experiment.privacy.hidden
+    if not hidden and hopeless(settings, state.round, record.clients, history):
         raise RunError(
             f"round {state.round}: no client's update is finite, training has diverged; "
             f"a smaller local.lr, or local.clip_norm, may help"
@@ -178,7 +192,7 @@ def check_stop(experiment: Experiment) -> None:
     stop, settings = experiment.settings.stop, experiment.settings
     if stop.metric is None:
         return
-    hidden = experiment.privacy.withholds
+    hidden = experiment.privacy.hidden
     known, scored = trained(experiment.task.has_accuracy), measured(experiment)
     if hidden:
         known = [name for name in known if not name.startswith(hidden)]

@@ -21,6 +21,15 @@ def refuse_sampling(privacy: str, sampling: str) -> None:
         )
 
 
+def refuse_own_tests(choice: str, privacy: Privacy, fraction: float | None) -> None:
+    """Rows that clients keep for testing are protected ones; figures on them have no noise."""
+    if privacy.claim is not None and fraction is not None and not privacy.leaky:
+        raise ConfigError(
+            f"clients.test_fraction={fraction:g} scores models on clients' own rows, without the "
+            f"noise that privacy={choice} adds; leave it null"
+        )
+
+
 def refuse_algorithm(
     bound: Mapping[str, Bound], privacy: Privacy, algorithm: Algorithm, task: Task, weights: object
 ) -> None:
@@ -57,23 +66,33 @@ def refuse_algorithm(
             f"{method} must see each client's update, and {choice} shows the server's rule their "
             f"noised sum alone; take privacy=local or another method"
         )
-    if (
-        privacy.event is not None
-        and bound["system"].name != "none"
-        and privacy.claim is not None
-        and privacy.claim.relation == "add_remove"
-    ):
-        raise ConfigError(
-            f"system={bound['system'].name} draws who is slow over the whole cohort, so that a "
-            f"client more or less changes what others send; with {choice} take "
-            f"privacy.relation=zero_out"
-        )
+    if bound["system"].name != "none" and privacy.event is not None:
+        refuse_slow(f"system={bound['system'].name}", choice, privacy)
     if algorithm.divides:
         raise ConfigError(
             f"{method} divides by numbers that its clients send beside the update, which clipping "
             f"and noise would make meaningless; with {choice} take another method"
         )
     refuse_weights(bound, privacy, weights)
+
+
+def refuse_slow(system: str, choice: str, privacy: Privacy) -> None:
+    """Who is slow depends on the whole cohort: whether one is drawn moves the others' updates too,
+    by far more than a clip norm. What chance then hides is not what the theorems on it are about,
+    whatever neighbours are: they need a sum that one client's coming moves by its own part alone.
+    """
+    assert privacy.event is not None
+    if privacy.event.sampling.scheme in ("poisson", "fixed"):
+        raise ConfigError(
+            f"{system} draws who is slow over the whole cohort, so that a client that is drawn "
+            f"changes what others send, which no theorem on drawn cohorts covers; with {choice} "
+            f"take clients.sampling=cyclic or shuffled, or all clients"
+        )
+    if privacy.claim is not None and privacy.claim.relation == "add_remove":
+        raise ConfigError(
+            f"{system} draws who is slow over the whole cohort, so that a client more or less "
+            f"changes what others send; with {choice} take privacy.relation=zero_out"
+        )
 
 
 def refuse_weights(bound: Mapping[str, Bound], privacy: Privacy, weights: object) -> None:

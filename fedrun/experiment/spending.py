@@ -79,7 +79,8 @@ class Spending:
     def restore(self, spent: Mapping[str, Any]) -> None:
         """Go on from what a checkpoint holds, where the rounds after it repeat to the bit."""
         found = read_json(self.folder / FILE) if self.folder else spent
-        if found["cohorts"][: len(spent["cohorts"])] != spent["cohorts"]:
+        same = found["cohorts"][: len(spent["cohorts"])] == spent["cohorts"]
+        if not (same and _goes_on(found, spent)):
             raise RunError(
                 f"{self.folder}/{FILE} is not the ledger of this run, or an old one: it lacks "
                 f"releases that the last checkpoint knows of.\nBring the right one back, or start "
@@ -192,6 +193,20 @@ def _add(account: Account, event: Event, count: int, *, apart: bool = False) -> 
         account[-1] = (event, account[-1][1] + count)
     else:
         account.append((event, count))
+
+
+def _goes_on(found: Mapping[str, Any], spent: Mapping[str, Any]) -> bool:
+    """Whether everything in the older account stands in the newer one too."""
+    older = [spent["everybody"], *spent["clients"].values()]
+    newer = [found["everybody"], *(found["clients"].get(name, []) for name in spent["clients"])]
+    return found["claim"] == spent["claim"] and all(
+        len(now) >= len(then)
+        and all(
+            one["event"] == other["event"] and one["count"] >= other["count"]
+            for one, other in zip(now, then, strict=False)
+        )
+        for now, then in zip(newer, older, strict=True)
+    )
 
 
 def _plain(account: Account) -> list[dict[str, Any]]:

@@ -73,7 +73,8 @@ def no_option(
     if near:
         return start + did_you_mean(near)
     if holders:
-        return f"{start}; {group}={' and '.join(holders[:3])} has it"
+        have = "has" if len(holders) == 1 else "have"
+        return f"{start}; {group}={', '.join(holders)} {have} it"
     return f"{start} (options: {', '.join(options) or 'none'})"
 
 

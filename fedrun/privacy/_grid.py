@@ -100,7 +100,7 @@ def noised(total: Tree, std: float, stream: Stream) -> Tree:
     std: its standard deviation in steps of the grid. The noise is drawn for all numbers at once,
     leaf after leaf in the order of their names.
     """
-    # 8.6 standard deviations and any sum of packets stay far inside int64, and each whole number
+    # 10.2 standard deviations and any sum of packets stay far inside int64, and each whole number
     # up to there is a float64.
     if not 0 <= std <= 2**49:
         raise ConfigError(
@@ -119,6 +119,8 @@ def noised(total: Tree, std: float, stream: Stream) -> Tree:
 def plus(total: Tree, noise_D: Tensor) -> Tree:
     """The exact sum with this noise, float64 [D] in steps of the grid and the order of `noised`."""
     assert not any(leaf.is_floating_point() for leaf in total.leaves()), "a sum that is not exact"
+    if not noise_D.abs().max() <= 2**52:
+        raise ConfigError("privacy.noise_multiplier gives noise beyond 2^52 grid steps; take less")
     one = total.map(lambda leaf: leaf[None].to(torch.int64))
     exact = _flat(one)
     return _unflat(exact + noise_D.to(exact.device), one).map(lambda leaf: leaf[0])

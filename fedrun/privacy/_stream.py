@@ -2,9 +2,11 @@
 
 A key of 32 bytes stands for the whole run. SHA-256 of it with a purpose, a round and a client keys
 one stream, so no two of them share a number, none tells anything of another, and nothing has to be
-saved. The words of a stream become uniforms of 53 bits, and those normals by Box and Muller ("A
-note on the generation of random normal deviates", 1958). They end at 8.6 standard deviations, the
-farthest that 53 bits reach: a normal passes that once in 10^17 draws.
+saved. The words of a stream become uniforms of 53 bits, and normals by Box and Muller ("A note on
+the generation of random normal deviates", 1958). The 22 bits of two words that their uniforms leave
+over go on with the radius, where it is large: with 53 bits its circles are whole steps of a fine
+grid apart there, and a pair between two of them tells a sum from its neighbour (of 1,600,000
+numbers once in 100,000 releases). They end at 10.2 standard deviations.
 """
 
 from __future__ import annotations
@@ -77,10 +79,12 @@ class _Stream:
         for start in range(0, 2 * pairs, _WORDS):
             block = result[start : start + _WORDS]
             bits = torch.from_numpy(self._words(len(block)).view(np.int64))
+            first, second = bits.bitwise_and(2047).chunk(2)
+            fine = first.mul_(2048).add_(second).add_(1).double().mul_(2.0**-75)
             block.copy_(bits.bitwise_right_shift_(11).bitwise_and_(2**53 - 1))
             radius, angle = block.chunk(2)
-            # (k + 1) / 2^53 is in (0, 1], whose logarithm is finite
-            radius.add_(1).mul_(2.0**-53).log_().mul_(-2).sqrt_()
+            # (k + 1) / 2^75 is in (0, 1], whose logarithm is finite
+            radius.mul_(2.0**-53).add_(fine).log_().mul_(-2).sqrt_()
             angle.mul_(2 * pi * 2.0**-53)
             sine = angle.sin().mul_(radius)
             radius.mul_(angle.cos_())

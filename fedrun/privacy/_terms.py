@@ -16,7 +16,10 @@ PUBLIC = "test data, the number of clients, and all of the config are taken for 
 DIAGNOSTICS = "privacy.leaky_diagnostics: figures beside the guarantee were written without noise"
 TUNING = "choosing among runs, or the best round of one, is not accounted for"
 NOISE_KEPT = "checkpoints hold the noise that later rounds are made with: they are secret"
-HIDDEN = "run as a simulation on one machine: whoever reads its memory or checkpoints sees more"
+HIDDEN = (
+    "checkpoints, partition files, privacy.json and time/* tell who came or what clients hold: "
+    "they are the simulation's own records and not released"
+)
 
 
 @dataclass(frozen=True)

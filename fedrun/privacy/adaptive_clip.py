@@ -39,7 +39,7 @@ def adaptive_clip(
     rounds: int,
     seed: int,
     *,
-    initial_clip_norm: Annotated[float, above(0)] = 0.1,
+    initial_clip_norm: Annotated[float, between(1e-12, 1e12)] = 0.1,
     quantile: Annotated[float, between(0, 1)] = 0.5,
     clip_lr: Annotated[float, at_least(0)] = 0.2,
     bit_noise: Annotated[float, at_least(0)] | None = None,

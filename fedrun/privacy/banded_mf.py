@@ -42,7 +42,7 @@ def banded_mf(
     rounds: int,
     seed: int,
     *,
-    clip_norm: Annotated[float, above(0)] = 1.0,
+    clip_norm: Annotated[float, between(1e-12, 1e12)] = 1.0,
     noise_multiplier: Annotated[float, at_least(0)] | None = 1.0,
     target_epsilon: Annotated[float, above(0)] | None = None,
     bands: Count = 2,

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fedrun.core.chain import Context
-from fedrun.core.option import ConfigError, Count, above, at_least, between
+from fedrun.core.option import ConfigError, Count, Range, above, at_least, between
 from fedrun.core.privacy import Privacy, Relation, Sampling
 from fedrun.core.tree import Tree
 from fedrun.privacy._grid import noised
@@ -42,7 +42,7 @@ def central(
     rounds: int,
     seed: int,
     *,
-    clip_norm: Annotated[float, above(0, infinite=True)] = 1.0,
+    clip_norm: Annotated[float, Range(1e-12, 1e12, infinite=True)] = 1.0,
     noise_multiplier: Annotated[float, at_least(0)] | None = 1.0,
     target_epsilon: Annotated[float, above(0)] | None = None,
     delta: Annotated[float, between(0, 1, open_low=True, open_high=True)] = 1e-5,

@@ -39,7 +39,7 @@ def dp_ftrl(
     rounds: int,
     seed: int,
     *,
-    clip_norm: Annotated[float, above(0)] = 1.0,
+    clip_norm: Annotated[float, between(1e-12, 1e12)] = 1.0,
     noise_multiplier: Annotated[float, at_least(0)] | None = 5.0,
     target_epsilon: Annotated[float, above(0)] | None = None,
     restart: Size = 0,
@@ -69,7 +69,7 @@ def dp_ftrl(
         return Event(mechanism="tree", sampling=sampling, noise_multiplier=noise, restart=restart)
 
     noise = calibrated(event, noise_multiplier, target_epsilon, delta, neighbours, rounds)
-    key = int(secret("noise", 0, 0).words(1)[0] >> 1)  # which streams these are; no round is 0
+    key = int(secret("noise", -1, 0).words(1)[0] >> 1)  # which streams these are; no tree is -1
 
     def add_noise(total: Tree, scale: float, state: Tree, where: Context) -> tuple[Tree, Tree]:
         std = noise * clip_norm * scale

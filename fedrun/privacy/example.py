@@ -41,7 +41,7 @@ def example(
     local: Local,
     held: Ragged,
     *,
-    clip_norm: Annotated[float, above(0)] = 1.0,
+    clip_norm: Annotated[float, between(1e-12, 1e12)] = 1.0,
     noise_multiplier: Annotated[float, at_least(0)] | None = 1.0,
     target_epsilon: Annotated[float, above(0)] | None = None,
     delta: Annotated[float, between(0, 1, open_low=True, open_high=True)] = 1e-5,
@@ -76,7 +76,7 @@ def example(
     secret = streams(rng, seed)
     told = (SCHEDULE, GROUP, HIDDEN)
     return Privacy(
-        claim=claim_of("example", "add_remove", delta, TRUST, rng, leaky_diagnostics, *told),
+        claim=claim_of("example", "zero_out", delta, TRUST, rng, leaky_diagnostics, *told),
         own=lambda examples, steps: (event(noise, examples), steps),
         streams=secret,
         steps=PrivateSteps(clip_norm=clip_norm, noise_multiplier=noise, streams=secret),
@@ -101,13 +101,13 @@ def enough(
         def of(noise: float) -> Event:
             return event(noise, examples)
 
-        return calibrated(of, None, target, delta, "add_remove", rounds * steps)
+        return calibrated(of, None, target, delta, "zero_out", rounds * steps)
 
     def raised(noise: float, group: list[tuple[int, int]]) -> float:
         # nobody of a group has it worse than one with the fewest examples and the most steps
         examples, steps = group[0][0], group[-1][1]
         spent = [(event(noise, examples), rounds * steps)]
-        if epsilon(spent, delta, "add_remove") <= target:
+        if epsilon(spent, delta, "zero_out") <= target:
             return noise
         if len(group) == 1:
             return max(noise, calibrate(examples, steps))

@@ -122,8 +122,9 @@ def chunk(federation: Federation, message: Tree, job: Job) -> Done:
         measures["clipped"] = packets.clipped.numpy()
     packet_bytes = num_bytes(packets.update) // len(job.clients)
     each = algorithm.needs == "each" and not job.survey
-    sent = chain.kept(packets, ok) if each else chain.total(packets)
-    return Done(sent, state, ok.numpy(), measures, packet_bytes)
+    heard = ok if federation.owed else ok | (packets.weight.cpu() > 0)
+    sent = chain.kept(packets, heard) if each else chain.total(packets)
+    return Done(sent, state, ok.numpy(), heard.numpy(), measures, packet_bytes)
 
 
 def jobs_of(
@@ -162,7 +163,7 @@ def round_facts(
     if federation.owed:
         nobody = torch.empty(0, dtype=torch.int64)
         return Round(t, federation.cohort_size, federation.population, nobody, None)
-    accepted = [job.clients[part.ok] for job, part in zip(jobs, done, strict=True)]
+    accepted = [job.clients[part.heard] for job, part in zip(jobs, done, strict=True)]
     numbers = torch.from_numpy(np.concatenate(accepted))
     weight = total.weight if isinstance(total, chain.Packets) else None
     return Round(t, len(numbers), federation.population, numbers, weight)
@@ -178,7 +179,7 @@ def collected(
     for part in parts:
         total = part.sent if total is None else chain.add(total, part.sent)
         done.append(replace(part, sent=None))
-    return done, total if owed or any(part.ok.any() for part in done) else None
+    return done, total if owed or any(part.heard.any() for part in done) else None
 
 
 def model_and_rest(update: Tree) -> tuple[Tree, Tree]:

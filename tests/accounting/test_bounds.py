@@ -336,3 +336,12 @@ def test_gaussians_one_after_another_are_one():
     assert epsilon(several, 1e-6, "zero_out", "exact") == pytest.approx(
         epsilon([(together, 1)], 1e-6, "zero_out", "exact"), rel=1e-9
     )
+
+
+@pytest.mark.parametrize("scheme", ["full", "poisson"])
+def test_next_to_no_noise_has_an_epsilon_too(scheme):
+    drawn = Sampling(scheme=scheme, population=10, cohort=10 if scheme == "full" else 5)
+    event = Event(mechanism="gaussian", sampling=drawn, noise_multiplier=1e-9)
+    found = bounds([(event, 2)], 1e-5, "zero_out")
+    assert 1e17 < found[0].epsilon < inf
+    assert {bound.accountant: bound.epsilon for bound in found}["pld"] == inf

@@ -31,7 +31,8 @@ def double(message, job):
     number = int(job.clients[0])
     time.sleep(0.02 * (number % 3))
     total = Total(message * number, torch.tensor(float(number)))
-    return Done(total, job.state, torch.tensor([True]), {"pid": torch.tensor(os.getpid())}, 8)
+    ok = torch.tensor([True])
+    return Done(total, job.state, ok, ok, {"pid": torch.tensor(os.getpid())}, 8)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -81,7 +82,8 @@ def open_files():
 def test_tensors_cost_no_open_files():
     def many(message, job):
         measures = {str(k): torch.zeros(1) for k in range(300)}
-        return Done(Total(message, torch.tensor(1.0)), job.state, torch.ones(1), measures, 0)
+        ok = torch.ones(1)
+        return Done(Total(message, torch.tensor(1.0)), job.state, ok, ok, measures, 0)
 
     import resource
 
@@ -279,7 +281,8 @@ def test_messages_and_results_may_grow_shrink_and_be_empty():
 @linux
 def test_thousands_of_rounds_cost_no_open_file_and_no_memory():
     def files(message, job):
-        return Done(Total(message, torch.ones(1)), Tree(), torch.ones(1), {}, open_files())
+        ok = torch.ones(1)
+        return Done(Total(message, ok), Tree(), ok, ok, {}, open_files())
 
     with open_workers(files, 2) as map_chunks:
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedrun.core.option import ConfigError
+from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.audit import verify
 from fedrun.experiment.compose import compose
 from fedrun.experiment.files import json_line, sha256
@@ -319,3 +319,26 @@ def test_what_is_no_run(tmp_path: Path):
     for path in (tmp_path, tmp_path / "nowhere", Path(__file__)):
         with pytest.raises(ConfigError, match="run directory"):
             verify(path)
+
+
+@pytest.mark.parametrize("rng", ["seeded", "secure"])
+def test_labels_that_are_answered_once_are_no_release_of_each_round(tmp_path: Path, rng):
+    choice = ["privacy=local", "privacy.mechanism=randomized_response", "privacy.epsilon=1"]
+    run = made(tmp_path / "run", *choice, f"privacy.rng={rng}")
+    assert broken(run) == []
+    resume(run, ["rounds=4"], Nobody())  # in secure mode the answers are drawn, and paid, again
+    assert broken(run) == []
+    ledger = json.loads((run / "privacy.json").read_text())
+    ledger["everybody"][0]["count"] += 1
+    change(run / "privacy.json", **ledger)
+    assert "summary.json: privacy" in broken(run)
+
+
+@pytest.mark.parametrize("rng", ["seeded", "secure"])
+def test_a_run_does_not_go_on_from_a_ledger_with_other_noise(tmp_path: Path, rng):
+    run = made(tmp_path / "run", "privacy=central", "clients.count=8", f"privacy.rng={rng}")
+    ledger = json.loads((run / "privacy.json").read_text())
+    ledger["everybody"][0]["event"]["noise_multiplier"] = 9.0
+    change(run / "privacy.json", **ledger)
+    with pytest.raises(RunError, match="not the ledger of this run"):
+        resume(run, ["rounds=4"], Nobody())

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from fedrun.core.option import ConfigError, RunError
-from fedrun.experiment.loop import check_stop, stop_reason
+from fedrun.experiment.evaluation import open_crew
+from fedrun.experiment.loop import check_stop, rounds, stop_reason
 from fedrun.experiment.settings import Stop
 
 ACCURACY, LOSS = "test/accuracy", "test/loss"
@@ -96,3 +97,17 @@ def test_training_stops_with_its_history_known(federation) -> None:
     experiment = federation("rounds=9", "stop.metric=test/accuracy", "stop.value=0.5")
     past = [{"round": 1, ACCURACY: 0.7}]
     assert list(rounds(experiment, experiment.state, past, SimpleNamespace())) == []
+
+
+def test_m26_a_round_whose_model_is_refused_is_paid_for(federation):
+    """That it is not finite tells of its release."""
+    paid = []
+
+    def spend(round, clients):
+        paid.append(round)
+        return {}
+
+    experiment = federation("privacy=central", "model.hidden=[3]", "engine=eager", "server.lr=1e39")
+    with open_crew(experiment) as crew, pytest.raises(RunError, match="not finite"):
+        list(rounds(experiment, experiment.state, [], crew, spend))
+    assert paid == [1]

@@ -86,3 +86,12 @@ def test_m25_the_relation_is_zero_out_unless_asked(federation):
         "hold the noise" in text
         for text in federation(*TINY, "privacy=dp_ftrl").privacy.claim.caveats
     )
+
+
+def test_the_mark_of_a_tree_is_none_of_its_noise(federation):
+    """A checkpoint keeps the mark of its streams when the first node's noise is long forgotten."""
+    experiment = federation("privacy=dp_ftrl", "model.hidden=[3]", "engine=eager")
+    layer, secret = experiment.privacy.layer, experiment.privacy.streams
+    total = Total(Tree(model=torch.zeros(4, dtype=torch.int64)), torch.tensor(1.0))
+    _, state = layer.decode(total, layer.init(), Context(1, np.empty(0, np.int64)))
+    assert state["key"] != int(secret("noise", 0, 0).words(1)[0] >> 1)

@@ -29,7 +29,7 @@ def test_m17_each_client_is_charged_by_its_own_chance():
 
 def test_what_is_claimed():
     privacy = made(rng="secure")
-    assert (privacy.claim.unit, privacy.claim.relation) == ("example", "add_remove")
+    assert (privacy.claim.unit, privacy.claim.relation) == ("example", "zero_out")
     assert not privacy.repeats
     assert privacy.event is None
     assert privacy.layer is None

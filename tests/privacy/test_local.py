@@ -9,7 +9,8 @@ import torch
 from fedrun.core.chain import Context, Packets
 from fedrun.core.option import ConfigError
 from fedrun.core.tree import Tree
-from fedrun.privacy.local import local
+from fedrun.privacy._stream import streams
+from fedrun.privacy.local import laplace, local
 
 TINY = ("model.hidden=[3]", "engine=eager", "evaluate.every=0")
 
@@ -70,6 +71,34 @@ def test_the_target_is_for_a_client_in_every_round(federation):
     made = federation(*TINY, "privacy=local", "privacy.target_epsilon=3", "rounds=7").privacy
     event, _ = made.own(1, 1)
     assert 2.9 < epsilon([(event, 7)], 1e-5, "replace_one") <= 3
+
+
+def test_m14_large_laplace_noise_leaves_no_step_of_the_grid_out():
+    """Of one uniform k / 2^53 it would be one of the logarithms, far apart at the end."""
+    stream = streams("seeded", 3)("noise", 1, 0)
+    drawn = laplace(stream, 400_000)
+    middle = torch.linspace(-6, 6, 25, dtype=torch.float64)
+    below = torch.stack([(drawn <= cut).double().mean() for cut in middle])
+    true = 0.5 * (1 + middle.sign() * -torch.expm1(-middle.abs()))
+    assert float((below - true).abs().max()) < 1.63 / 400_000**0.5
+    large = drawn[drawn.abs() > 8]
+    assert len(large) > 50
+    ticks = torch.exp(-large.abs()) * 2.0**53
+    assert float((ticks - ticks.round()).abs().mean()) > 0.2  # evenly spread: 0.25
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "cfl"])
+def test_m11_that_an_update_is_not_finite_is_not_told(algorithm, federation, play):
+    """It sends noise as the others do, and the server's rule counts it with them."""
+    options = (*TINY, "privacy=local", "privacy.noise_multiplier=0.01", f"algorithm={algorithm}",
+               "clients.count=3", "clients.per_round=3", "rounds=1", "local.lr=1e38")  # fmt: skip
+    experiment = federation(*options)
+    (event,) = play(experiment)
+    assert {row["status"] for row in event.clients} == {"rejected"}
+    assert all(
+        not torch.equal(leaf, event.state.server["model"][name])
+        for name, leaf in experiment.state.server["model"].items()
+    )
 
 
 def test_randomized_response_keeps_and_changes_labels_as_often_as_it_says():

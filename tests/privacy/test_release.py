@@ -184,12 +184,19 @@ def test_m21_stragglers_change_neither_the_noise_nor_the_denominator(share, fede
 @pytest.mark.parametrize("system", ["stragglers", "uneven"])
 def test_m21_who_is_slow_may_not_depend_on_who_is_there(system, federation):
     """A share of the cohort is slow: with one client more, others are; that moves the sum by more
-    than the clip norm, unless neighbours have the same clients and one counts as nothing."""
-    options = (*TINY, "privacy=central", *COINS, f"system={system}", "local.epochs=5")
+    than the clip norm, unless neighbours have the same clients and one counts as nothing. Where
+    cohorts are drawn by chance even that is not enough: that one was drawn shows by the others."""
+    options = (*TINY, "privacy=central", f"system={system}", "local.epochs=5")
+    for drawn in (COINS, (COINS[1], "clients.sampling=uniform")):
+        with pytest.raises(ConfigError, match=r"clients\.sampling=cyclic"):
+            federation(*options, *drawn)
+        if drawn == COINS:
+            with pytest.raises(ConfigError, match=r"clients\.sampling=cyclic"):
+                federation(*options, *drawn, "privacy.relation=zero_out")
     with pytest.raises(ConfigError, match=r"privacy\.relation=zero_out"):
-        federation(*options)
-    federation(*options, "privacy.relation=zero_out")
-    federation(*options, "clients.sampling=uniform")
+        federation(*options, "privacy.relation=add_remove")
+    federation(*options)
+    federation(*options, *TURNS)
 
 
 @pytest.mark.parametrize("privacy", SUMS)

@@ -61,7 +61,7 @@ def test_normals_are_box_and_mullers_of_the_words():
     np.testing.assert_allclose(drawn.numpy(), expected, rtol=1e-13)
 
 
-@pytest.mark.parametrize(("word", "farthest"), [(0, 8.5719), (2**64 - 1, 0.0)])
+@pytest.mark.parametrize(("word", "farthest"), [(0, 10.1967), (2**64 - 1, 0.0)])
 def test_the_extreme_words_give_finite_normals(word, farthest, monkeypatch):
     stream = SEEDED("noise", 1, 0)
     monkeypatch.setattr(stream, "_words", lambda count: np.full(count, word, np.uint64))
@@ -69,6 +69,21 @@ def test_the_extreme_words_give_finite_normals(word, farthest, monkeypatch):
     assert drawn.isfinite().all()
     assert float(drawn.abs().max()) == pytest.approx(farthest, abs=1e-3)
     assert 0 <= stream.uniform(1)[0] < 1
+
+
+def test_m14_what_uniforms_leave_over_goes_on_with_a_large_radius(monkeypatch):
+    """With 53 bits circles around 0 are 0.05 apart at the end, and many steps of a grid before."""
+    stream = SEEDED("noise", 1, 0)
+
+    def farthest(first, second):
+        words = np.array([first, second], np.uint64)
+        monkeypatch.setattr(stream, "_words", lambda count: words)
+        return float(stream.normal(2).norm())
+
+    radii = [farthest(*words) for words in ((0, 0), (0, 1), (1, 0), (2047, 2047), (2048, 0))]
+    bits = [0, 1, 2048, 2**22 - 1, 2**22]
+    expected = [(-2 * np.log((k + 1) * 2.0**-75)) ** 0.5 for k in bits]
+    assert radii == pytest.approx(expected, rel=1e-14)
 
 
 def test_normals_are_normal():

@@ -70,6 +70,12 @@ static inline double uniform(uint64_t word) {
   return most + number(-((word >> 11) & 1) & bits(0x1p-53));
 }
 
+// what the uniforms of two words leave over, as a number in (0, 2^-53] in steps of 2^-75
+static inline double finer(uint64_t first, uint64_t second) {
+  uint64_t left = (first & 2047) << 11 | (second & 2047);
+  return (number(left | bits(0x1p52)) - 0x1p52 + 1.0) * 0x1p-75;
+}
+
 // result[i] = (round(total[i] * scale) + round(normal_i * deviation)) * factor for i < count.
 // Normals i and i + pairs, pairs = ceil(count / 2), come of the random words i and i + pairs.
 template <class Real>
@@ -80,8 +86,9 @@ static void noised(const uint64_t* words, const double* total, int64_t count, do
     result[i] = Real((std::rint(total[i] * scale) + std::rint(normal * deviation)) * factor);
   };
   for (int64_t i = 0; i < pairs; i++) {
-    // k / 2^53 becomes (k + 1) / 2^53, whose logarithm is finite
-    double radius = std::sqrt(-2.0 * logarithm(uniform(words[i]) + 0x1p-53)), cosine, sine;
+    // (k + 1) / 2^75, whose logarithm is finite
+    double chance = uniform(words[i]) + finer(words[i], words[pairs + i]);
+    double radius = std::sqrt(-2.0 * logarithm(chance)), cosine, sine;
     turn(uniform(words[pairs + i]), cosine, sine);
     put(i, radius * cosine);
     if (i < whole) put(pairs + i, radius * sine);
