@@ -224,6 +224,7 @@ def check_response(cases):
         assert found["pld"] > 5 * case.dropped_count  # what dp-accounting's accountant says
 
 
+@pytest.mark.slow
 def test_randomized_response_counts_every_answer():
     check_response(case for case in each("response") if case.epsilon <= 1)
 

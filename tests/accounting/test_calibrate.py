@@ -81,6 +81,7 @@ def test_noise_of_several_releases_keeps_their_proportion():
     assert spent <= 2.0
 
 
+@pytest.mark.slow
 def test_noise_under_fixed_size_sampling():
     sampling = Sampling(scheme="fixed", population=100, cohort=10)
 
