@@ -165,9 +165,8 @@ class Privacy:
     streams: where secret numbers come from; None where nothing is secret
     steps: how clients take their local steps, where examples are what is protected
     figures: (the layer's state) -> figures of a round that may be published
-    withholds: the beginnings of the names of figures that may not be written beside an epsilon;
-        None is all that is taken from clients' data or tells who came, wherever there is a claim
-    withholds_clients: whether the rows of clients may not be; None likewise
+    withholds: the beginnings of the names of figures that may not be written beside an epsilon: all
+        that is taken from clients' data or tells who came; with any of them, the rows of clients
     leaky: whether such figures and rows are written all the same
     repeats: whether the same seed gives the same noise
     """
@@ -182,19 +181,16 @@ class Privacy:
     streams: Streams | None = None
     steps: PrivateSteps | None = None
     figures: Callable[[Tree], dict[str, float]] | None = None
-    withholds: tuple[str, ...] | None = None
-    withholds_clients: bool | None = None
+    withholds: tuple[str, ...] = ("train/", "clients/", "personal/")
     leaky: bool = False
     repeats: bool = True
 
     @property
     def hidden(self) -> tuple[str, ...]:
         """The figures that are not written."""
-        if self.withholds is not None:
-            return self.withholds
-        return ("train/", "clients/", "personal/") if self.claim else ()
+        return self.withholds if self.claim and not self.leaky else ()
 
     @property
     def hides_clients(self) -> bool:
         """Whether the rows of clients are not written."""
-        return self.claim is not None if self.withholds_clients is None else self.withholds_clients
+        return bool(self.hidden)

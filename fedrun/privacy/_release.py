@@ -23,9 +23,6 @@ from fedrun.core.privacy import Event, Sampling
 from fedrun.core.tree import Tree
 from fedrun.privacy._grid import clipped_to_grid, from_grid, grid_scale, num_parameters
 
-WITHHELD = ("train/", "clients/", "personal/")
-"""Figures of a round that are taken from clients' data or from who came, without noise."""
-
 TRUST = "the server sees each client's update and adds the noise"
 
 AddNoise = Callable[[Tree, float, Tree, Context], tuple[Tree, Tree]]
@@ -36,9 +33,9 @@ AddNoise = Callable[[Tree, float, Tree, Context], tuple[Tree, Tree]]
 class Weights:
     """How much a client counts: alike, or by its examples up to a cap, in units of the cap."""
 
-    rule: Literal["uniform", "capped"]
-    cap: float | None
-    mean: float
+    rule: Literal["uniform", "capped"] = "uniform"
+    cap: float | None = None
+    mean: float = 1.0
 
     def __post_init__(self) -> None:
         if self.rule == "capped" and self.cap is None:
@@ -64,11 +61,14 @@ class Weights:
         return (examples / self.cap).nan_to_num(nan=0.0, posinf=1.0, neginf=0.0).clamp(0.0, 1.0)
 
 
+ALIKE = Weights()
+
+
 def release(
     clip_norm: Callable[[Tree], float],
     add_noise: AddNoise,
-    weights: Weights,
     expected: float,
+    weights: Weights = ALIKE,
     init: Callable[[], Tree] = Tree,
     told: Callable[[Tree], Tree] = lambda state: Tree(),
 ) -> Layer:

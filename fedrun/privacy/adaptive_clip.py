@@ -29,7 +29,7 @@ from fedrun.core.privacy import Privacy, Relation, Sampling
 from fedrun.core.tree import Tree
 from fedrun.privacy._bits import fraction_below, next_clip_norm, noise_split
 from fedrun.privacy._grid import noised
-from fedrun.privacy._release import TRUST, WITHHELD, Weights, per_round_event, release
+from fedrun.privacy._release import TRUST, per_round_event, release
 from fedrun.privacy._stream import streams
 from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of, relation_of
 
@@ -81,7 +81,6 @@ def adaptive_clip(
     updates = release(
         lambda told: float(told["clip_norm"]),
         add_noise,
-        Weights("uniform", None, 1.0),
         sampling.cohort,
         init=lambda: Tree(clip_norm=initial_clip_norm),
         told=lambda state: state,
@@ -109,8 +108,6 @@ def adaptive_clip(
         event=per_round_event(noise, sampling),
         streams=secret,
         figures=lambda state: {"privacy/clip_norm": float(state["clip_norm"])},
-        withholds=() if leaky_diagnostics else WITHHELD,
-        withholds_clients=not leaky_diagnostics,
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

@@ -32,7 +32,7 @@ from fedrun.core.privacy import Event, Privacy, Relation, Sampling
 from fedrun.core.tree import Tree
 from fedrun.privacy import _banded
 from fedrun.privacy._grid import plus
-from fedrun.privacy._release import TRUST, WITHHELD, Weights, release
+from fedrun.privacy._release import TRUST, release
 from fedrun.privacy._stream import streams
 from fedrun.privacy._terms import HIDDEN, NOISE_KEPT, Rng, calibrated, claim_of, relation_of
 
@@ -85,16 +85,12 @@ def banded_mf(
         return plus(total, correlated.round()), renewed
 
     return Privacy(
-        layer=release(
-            lambda told: clip_norm, add_noise, Weights("uniform", None, 1.0), sampling.cohort
-        ),
+        layer=release(lambda told: clip_norm, add_noise, sampling.cohort),
         claim=claim_of(
             "client", neighbours, delta, TRUST, rng, leaky_diagnostics, HIDDEN, NOISE_KEPT
         ),
         event=event(noise),
         streams=secret,
-        withholds=() if leaky_diagnostics else WITHHELD,
-        withholds_clients=not leaky_diagnostics,
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

@@ -24,7 +24,7 @@ from fedrun.core.option import ConfigError, Count, Range, above, at_least, betwe
 from fedrun.core.privacy import Privacy, Relation, Sampling
 from fedrun.core.tree import Tree
 from fedrun.privacy._grid import noised
-from fedrun.privacy._release import TRUST, WITHHELD, Weights, is_nothing, per_round_event, release
+from fedrun.privacy._release import TRUST, Weights, is_nothing, per_round_event, release
 from fedrun.privacy._stream import streams
 from fedrun.privacy._terms import (
     HIDDEN,
@@ -103,13 +103,11 @@ def central(
         return noised(total, std, secret("noise", where.round, 0)), state
 
     return Privacy(
-        layer=release(lambda words: clip_norm, add_noise, share, sampling.cohort),
+        layer=release(lambda told: clip_norm, add_noise, sampling.cohort, share),
         claim=claim_of("client", neighbours, delta, TRUST, rng, leaky_diagnostics, HIDDEN),
         event=event,
         simulated=larger_event(event, larger),
         streams=secret,
-        withholds=() if leaky_diagnostics else WITHHELD,
-        withholds_clients=not leaky_diagnostics,
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

@@ -32,7 +32,6 @@ from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of, noise_asked
 TRUST = "nobody but the client itself is trusted with examples: noise is in every local step"
 SCHEDULE = "how many examples each client holds, who takes part and the local steps are public"
 GROUP = "hides one example of a client; for all that a client holds this is no statement"
-WITHHELD = ("train/", "personal/")
 
 
 def example(
@@ -80,8 +79,7 @@ def example(
         own=lambda examples, steps: (event(noise, examples), steps),
         streams=secret,
         steps=PrivateSteps(clip_norm=clip_norm, noise_multiplier=noise, streams=secret),
-        withholds=() if leaky_diagnostics else WITHHELD,
-        withholds_clients=not leaky_diagnostics,
+        withholds=("train/", "personal/"),  # who takes part is public
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

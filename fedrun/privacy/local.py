@@ -37,7 +37,6 @@ from fedrun.privacy._stream import streams
 from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of
 
 TRUST = "nobody: noise is added before anything leaves the client"
-WITHHELD = ("train/", "clients/", "personal/")
 ONCE = Sampling(scheme="full", population=1, cohort=1)
 
 
@@ -124,8 +123,6 @@ def local(
         claim=claim_of("client", relation, delta, TRUST, rng, leaky_diagnostics, HIDDEN),
         own=lambda examples, steps: (event(noise), 1),
         streams=secret,
-        withholds=() if leaky_diagnostics else WITHHELD,
-        withholds_clients=not leaky_diagnostics,
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )
@@ -149,7 +146,6 @@ def of_labels(epsilon: float, classes: int, delta: float, rng: Rng, seed: int) -
         claim=claim_of("label", "replace_one", delta, TRUST, rng, False, INPUTS, HIDDEN),
         streams=secret,
         withholds=(),
-        withholds_clients=False,
         repeats=rng == "seeded",
     )
 

@@ -41,11 +41,11 @@ def test_what_is_claimed():
 
 
 def test_m19_training_figures_are_withheld_unless_asked_for():
-    assert "train/" in made().withholds
-    assert made().withholds_clients
+    assert "train/" in made().hidden
+    assert made().hides_clients
     leaky = made(leaky_diagnostics=True)
-    assert not leaky.withholds
-    assert not leaky.withholds_clients
+    assert not leaky.hidden
+    assert not leaky.hides_clients
     assert any("without noise" in caveat for caveat in leaky.claim.caveats)
 
 
