@@ -47,8 +47,9 @@ def federation() -> Build:
 
 
 def values(overrides: list[str]) -> dict[str, Any]:
-    """What `compose` gives. Hydra takes 70 ms each time; so what is chosen is composed once, and
-    settings of keys that are there are laid over it here. All else is left to Hydra."""
+    """What `compose` gives. Hydra takes 70 ms each time; so each choice is composed once, and what
+    it changes, and settings of keys that are there, are laid over it here. All else is left to
+    Hydra."""
     choosing = [text for text in overrides if text.partition("=")[0] in groups()]
     setting = [text for text in overrides if text not in choosing]
     if any(text[0] in "~+" or set(text) & set("'\"$") for text in setting) or ":" in "".join(
@@ -69,7 +70,37 @@ def values(overrides: list[str]) -> dict[str, Any]:
 
 @cache
 def chosen(choosing: tuple[str, ...]) -> dict[str, Any]:
-    return compose("train", list(choosing)).values
+    """Choices of several groups together: what each changes alone, in the groups' order."""
+    by_group = {text.partition("=")[0]: text for text in choosing}
+    found = copy.deepcopy(composed())
+    for group in groups():
+        if group not in by_group:
+            continue
+        alone = composed(by_group[group])
+        found[group] = copy.deepcopy(alone[group])
+        for key in alone.keys() - {group}:
+            if key in groups() and alone[key]["name"] != composed()[key]["name"]:
+                return compose("train", list(choosing)).values
+            found[key] = changed(found[key], composed()[key], alone[key])
+    return found if len(by_group) == len(choosing) else compose("train", list(choosing)).values
+
+
+@cache
+def composed(*choice: str) -> dict[str, Any]:
+    return compose("train", list(choice)).values
+
+
+def changed(found: Any, before: Any, after: Any) -> Any:
+    """`found`, with what is other in `after` than in `before`."""
+    if before == after:
+        return found
+    if isinstance(found, dict) and isinstance(before, dict) and isinstance(after, dict):
+        other = {key for key in {**before, **after} if before.get(key) != after.get(key)}
+        kept = {key: value for key, value in found.items() if key in after or key not in other}
+        return kept | {
+            key: changed(kept.get(key), before.get(key), after[key]) for key in other & after.keys()
+        }
+    return copy.deepcopy(after)
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ def test_readme_algorithm_runs_from_a_users_folder(tmp_path: Path, engine: str) 
     assert "test accuracy" in fedrun(tmp_path, "train", *words, "engine.workers=2")
 
 
+@pytest.mark.slow
 def test_readme_algorithm_becomes_a_shipped_choice(tmp_path: Path) -> None:
     for part in ("fedrun", "configs"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))

@@ -99,6 +99,7 @@ def test_killed_at_many_instants(
     assert_same(tmp_path / "run", path)
 
 
+@pytest.mark.slow
 def test_one_worker_comes_to_the_same_bytes(
     tmp_path: Path, undisturbed: tuple[Path, float]
 ) -> None:

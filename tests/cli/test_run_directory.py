@@ -430,6 +430,7 @@ def test_a_saved_config_repeats_the_run_elsewhere(
     assert_same_bytes(path, Path(other))
 
 
+@pytest.mark.slow
 def test_a_home_folder_is_understood(fedrun, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     fedrun(["train", "-q", "data=wine", "model=logistic", "rounds=1", "run.dir='~/run'"])

@@ -222,6 +222,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "right", "wrong"), WRONG.values(), ids=WRONG)
 def test_a_build_that_computes_something_else_is_not_used(
     file, right, wrong, monkeypatch, tmp_path
@@ -237,6 +238,7 @@ def test_a_build_that_computes_something_else_is_not_used(
     assert not (tmp_path / "fedrun").exists()
 
 
+@pytest.mark.slow
 def test_each_of_its_files_decides_which_build_is_found(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = tmp_path / "kernel"
@@ -357,6 +359,7 @@ def test_a_library_that_was_cut_short_is_built_again(monkeypatch, tmp_path):
         assert kept.stat().st_size == len(whole)
 
 
+@pytest.mark.slow
 def test_a_compiler_may_be_several_words(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CXX", "c++ -DNOTHING=1")

@@ -328,6 +328,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "right", "wrong"), WRONG.values(), ids=WRONG)
 def test_a_build_that_computes_something_else_is_not_used(
     file, right, wrong, monkeypatch, tmp_path

@@ -108,6 +108,7 @@ def test_evaluation_in_between_does_not_change_training(federation, play, same):
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.slow
 def test_functional_gradients_and_their_800_modules_are_not_loaded():
     code = (
         "import sys, torch; from torch import nn; from fedrun.core.dataset import Spec;"

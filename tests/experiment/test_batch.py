@@ -45,6 +45,7 @@ def status(path: Path) -> str:
     return json.loads((path / "manifest.json").read_text())["status"]
 
 
+@pytest.mark.slow
 def test_two_at_a_time_one_of_which_fails(root):
     jobs = [job("seed=1"), job("seed=1"), job("seed=2"), job("local.lr=1e38", "seed=3")]
     assert [each.status for each in jobs] == [None] * 4
@@ -76,6 +77,7 @@ def test_the_same_config_is_one_job(root):
     assert first.path.parent.name == "a"
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_gone_on_with(root):
     one = job("rounds=40", "checkpoint.every=1")
     words = [sys.executable, "-m", "fedrun", "train", "-q", *one.composed.command]
@@ -106,6 +108,7 @@ def test_a_mistake_ends_it_all(root):
     assert not (root / "runs").exists()
 
 
+@pytest.mark.slow
 def test_when_interrupted_the_runs_are_saved(root):
     jobs = [job("rounds=100000", f"seed={seed}") for seed in (1, 2)]
 

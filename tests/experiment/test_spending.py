@@ -129,7 +129,12 @@ def test_m26_no_noise_has_no_number_and_no_json_that_is_none(kind, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "rng"), [("central", "seeded"), ("central", "secure"), ("local", "secure")]
+    ("kind", "rng"),
+    [
+        ("central", "seeded"),
+        ("central", "secure"),
+        pytest.param("local", "secure", marks=pytest.mark.slow),
+    ],
 )
 def test_m16_killed_at_any_instant_what_was_shown_is_paid(kind, rng, tmp_path, monkeypatch):
     options = [*KINDS[kind], f"privacy.rng={rng}", "rounds=3"]

@@ -69,7 +69,13 @@ def test_an_algorithm_opens_with_its_citation(algorithm):
     assert re.search(r'"[^"]{10,}"', citation), "no title"
 
 
-@pytest.mark.parametrize("config", config_names())
+@pytest.mark.parametrize(
+    "config",
+    [  # tests/report composes each baseline
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith("baseline/") else name
+        for name in config_names()
+    ],
+)
 def test_every_shipped_config_builds(config):
     values = compose(config).values
     read_settings(values)

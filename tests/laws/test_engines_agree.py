@@ -132,7 +132,7 @@ def test_for_every_method_and_way_of_working(engine, algorithm, local, work, fed
 # What an engine is asked for are drift, anchor and mu: one method without and one with them.
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", choices("model"))
-@pytest.mark.parametrize("algorithm", ["fedavg", "fedprox"])
+@pytest.mark.parametrize("algorithm", ["fedprox", pytest.param("fedavg", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("local", choices("local"))
 def test_for_every_model(engine, model, algorithm, local, federation, play):
     options = [f"local={local}", "local.lr=0.01", f"model={model}", *SMALL.get(model, [])]
@@ -142,7 +142,13 @@ def test_for_every_model(engine, model, algorithm, local, federation, play):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", choices("model"))
-@pytest.mark.parametrize("local", choices("local"))
+@pytest.mark.parametrize(
+    "local",
+    [
+        local if local == "sgd" else pytest.param(local, marks=pytest.mark.slow)
+        for local in choices("local")
+    ],
+)
 def test_with_a_drift_and_an_anchor_for_each_client(engine, model, local, federation):
     updates = {}
     for name in (REFERENCE, engine):

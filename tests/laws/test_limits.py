@@ -223,7 +223,7 @@ def gap(experiment, model):
         ("scaffold", ()),
         ("scaffold", ("algorithm.option=1",)),
         ("fedlin", ()),
-        ("mime", ("algorithm.beta=0.5",)),
+        pytest.param("mime", ("algorithm.beta=0.5",), marks=pytest.mark.slow),
         ("feddyn", ("algorithm.alpha=0.3",)),
         ("fedadmm", ("algorithm.rho=0.3",)),
         ("fedadmm", ("algorithm.rho=0.3", "algorithm.start=local")),

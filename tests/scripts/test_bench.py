@@ -52,6 +52,7 @@ def test_the_short_form_reports_every_figure(tmp_path: Path) -> None:
     assert report["startup"]["import torch"]["wall_seconds"]["median"] > 0
 
 
+@pytest.mark.slow
 def test_a_crash_is_told(tmp_path: Path) -> None:
     answer = bench(
         tmp_path, "--workload", "W3", "--rounds", "1", "--repeats", "2", "--only", "pfl",
