@@ -30,7 +30,7 @@ def fedrun(folder: Path, *words: str) -> str:
     return answer.stdout
 
 
-@pytest.mark.parametrize("engine", ["eager", "stack"])
+@pytest.mark.parametrize("engine", ["eager", pytest.param("stack", marks=pytest.mark.slow)])
 def test_readme_algorithm_runs_from_a_users_folder(tmp_path: Path, engine: str) -> None:
     (tmp_path / "fedsplit.py").write_text(block("python", "def fedsplit"))
     words = ["algorithm=fedsplit:fedsplit", "algorithm.step=0.5", f"engine={engine}", "rounds=3"]

@@ -71,7 +71,7 @@ def test_an_algorithm_opens_with_its_citation(algorithm):
 
 @pytest.mark.parametrize(
     "config",
-    [  # tests/report composes each baseline
+    [
         pytest.param(name, marks=pytest.mark.slow) if name.startswith("baseline/") else name
         for name in config_names()
     ],
@@ -85,7 +85,7 @@ def test_every_shipped_config_builds(config):
 
 
 @pytest.mark.parametrize(("group", "choice"), [c for c in EVERY if c[0] != "data"])
-def test_every_choice_builds_with_the_others_default(group, choice, tmp_path):
+def test_every_choice_builds_with_the_others_default(group, choice, tmp_path, short_way):
     split = tmp_path / "split.json"
     split.write_text('{"a": [0, 1], "b": [2]}')
     data = {
@@ -101,4 +101,4 @@ def test_every_choice_builds_with_the_others_default(group, choice, tmp_path):
         "fedbn": ["data=digits", "model=resnet18", "model.norm=batch", "model.width=4"],
     }.get(choice, ["data=blobs"])
     more = ["local.batch_size=0"] if choice == "fedsgd" else []
-    build(compose("train", [*data, f"{group}={choice}", *more]).values)
+    build(short_way([*data, f"{group}={choice}", *more]))

@@ -166,15 +166,10 @@ def test_a_shipped_baseline_is_whole(name):
     (found,) = find([name])
     lines = found.file.read_text().splitlines()
     assert lines[0].startswith(f"# fedrun reproduce {name}")
-    values = compose(found.config).values
     scored = [evaluated(has, personal=True, unseen=True) for has in (True, False)]
     metric, _, one = found.expect.metric.partition("@")
     known = {"client/accuracy"} if one else {*trained(True), *scored[0], *scored[1]}
     assert metric in known or found.accounting
-    for key in found.tune:
-        node = values
-        for part in key.split("."):
-            node = node[part]
     if found.expect.band is None:
         assert found.expect.source.startswith("measured")
     elif found.expect.value is None:
@@ -182,6 +177,17 @@ def test_a_shipped_baseline_is_whole(name):
     else:
         assert is_within(found.expect.value, found.expect.band)
     assert found.other is None or found.other.config != found.config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped())
+def test_what_a_shipped_baseline_tunes_and_stops_at_is_there(name):
+    (found,) = find([name])
+    values = compose(found.config).values
+    for key in found.tune:
+        node = values
+        for part in key.split("."):
+            node = node[part]
     stop = values["stop"]
     if found.protocol.counts_rounds and stop["metric"]:
         assert (stop["metric"], stop["value"]) == (found.expect.metric, found.protocol.number)
