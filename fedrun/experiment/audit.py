@@ -27,7 +27,7 @@ from fedrun.core.option import ConfigError, RunError
 from fedrun.core.partition import Partition, Ragged
 from fedrun.experiment import config_file
 from fedrun.experiment.audit_figures import figure_checks
-from fedrun.experiment.audit_found import Check, Found, agreed
+from fedrun.experiment.audit_found import Check, Found, agreed, unread
 from fedrun.experiment.audit_log import checkpoint_checks, log_checks
 from fedrun.experiment.audit_privacy import privacy_checks
 from fedrun.experiment.config_text import config_hash
@@ -74,7 +74,7 @@ def verify(path: Path) -> Report:
                 checks.append(check)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             # JSON that is whole, of another shape than any run writes
-            checks.append(Check(part.__name__.replace("_", " "), "altered", f"{error!r:.80}"))
+            checks.append(Check(part.__name__.replace("_", " "), "altered", unread(error)))
     records = run.lines("audit.jsonl")
     head = str(records[-1].get("hash", "")) if records else ""
     return Report(path, str(run.manifest.get("status", "unknown")), head, checks)
@@ -183,7 +183,7 @@ def partition_checks(run: Found) -> Iterator[Check]:
         TypeError,
         EOFError,
         BadZipFile,
-        NotImplementedError,
+        NotImplementedError,  # zipfile: of a way of compressing that it has not
         zlib_error,
     ) as error:
         yield Check("partition.npz", "altered", f"it cannot be read ({error})")

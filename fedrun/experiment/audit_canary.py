@@ -24,8 +24,8 @@ from fedrun.core.dataset import Array
 from fedrun.core.federation import Protocol, State
 from fedrun.core.privacy import Event
 from fedrun.experiment.audit_result import MANY, Audit, Change, Told, held_against, planned
-from fedrun.experiment.bind import bind
-from fedrun.experiment.build import Experiment, made
+from fedrun.experiment.bind import bind, made
+from fedrun.experiment.build import Experiment
 from fedrun.experiment.canary import Canaries, Directions, flat, released_into, watched
 from fedrun.experiment.evaluation import open_crew
 from fedrun.experiment.loop import rounds

@@ -16,8 +16,8 @@ from typing import Any
 from fedrun.accounting import worst_bounds
 from fedrun.core.federation import Protocol, State
 from fedrun.experiment.audit_result import MANY, Audit, Change, Told, held_against, planned
-from fedrun.experiment.bind import bind
-from fedrun.experiment.build import Experiment, Holdings, build_from, made
+from fedrun.experiment.bind import bind, made
+from fedrun.experiment.build import Experiment, Holdings, build_from
 from fedrun.experiment.canary_example import (
     ExampleCanaries,
     dealt,

@@ -10,7 +10,7 @@ from typing import Any
 
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment import config_file
-from fedrun.experiment.audit_found import Check, Found, agreed
+from fedrun.experiment.audit_found import Check, Found, agreed, unread
 from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint
 from fedrun.experiment.loop import stop_reason
 from fedrun.experiment.summary import summarise
@@ -72,7 +72,7 @@ def summary_check(run: Found, metrics: list[dict[str, Any]]) -> Iterator[Check]:
         keys = [key for key in found.keys() | expected.keys() if key not in TOLD_ELSEWHERE]
         wrong = sorted(key for key in keys if found.get(key) != expected.get(key))
     except (ValueError, LookupError, TypeError, RunError, ConfigError) as error:
-        yield Check(name, "altered", f"its figures cannot be worked out again ({error!r:.80})")
+        yield Check(name, "altered", f"its figures cannot be worked out again ({unread(error)})")
         return
     if wrong:
         yield Check(name, "altered", f"{', '.join(wrong)}: not what follows from metrics.jsonl")

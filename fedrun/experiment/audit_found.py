@@ -23,6 +23,12 @@ class Check:
         return self.verdict in ("ok", "not yet")
 
 
+def unread(error: Exception) -> str:
+    """Why a file that was changed cannot be read, in a few words."""
+    missing = isinstance(error, KeyError)
+    return f"no {error.args[0]!r} in it" if missing else str(error).partition("\n")[0][:80]
+
+
 @dataclass
 class Found:
     """A run directory, read once. What cannot be read is empty, and its own check says so."""

@@ -32,6 +32,11 @@ def audit(
             f"{choice} claims nothing, and so there is nothing to audit; choose a mechanism, such "
             f"as privacy=central"
         )
+    if privacy.streams is None:
+        raise ConfigError(
+            f"{choice} names no streams of secret numbers (Privacy.streams), from which an audit "
+            f"draws its canaries"
+        )
     if privacy.layer is not None and privacy.event is not None:
         return of_clients(values, honest, number, change, told)
     if privacy.steps is not None and privacy.own is not None:

@@ -16,7 +16,7 @@ from typing import Any
 from fedrun.accounting import worst_bounds, worst_running_epsilon
 from fedrun.core.option import ConfigError, RunError
 from fedrun.core.privacy import Event, Relation
-from fedrun.experiment.audit_found import Check, Found, agreed
+from fedrun.experiment.audit_found import Check, Found, agreed, unread
 from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint
 
 NAME, EPSILON = "privacy.json", "privacy/epsilon"
@@ -84,7 +84,7 @@ def privacy_checks(run: Found) -> Iterator[Check]:
         right = (json.dumps(content, indent=2) + "\n").encode() == run.content(NAME)
         right = right and ledger.agrees
     except (RunError, ValueError, LookupError, TypeError) as error:
-        yield Check(NAME, "altered", f"it is no privacy ledger ({str(error)[:80]})")
+        yield Check(NAME, "altered", f"it is no privacy ledger ({unread(error)})")
         return
     yield agreed(NAME, right, f"{len(ledger.cohorts)} releases, each with its event")
     if spent is not None:

@@ -195,3 +195,16 @@ def test_one_canary_moves_the_sum_by_the_clip_norm(relation, sign):
     assert torch.allclose(state["seen"], expected, atol=0.5 / 40 * 2e-3)
     _, again = layer.decode(total, state, where)
     assert torch.allclose(again["seen"], 2 * expected, atol=0.5 / 40 * 4e-3)
+
+
+def test_a_mechanism_without_streams_is_told_what_it_lacks(short_way, tmp_path, monkeypatch):
+    (tmp_path / "open_noise.py").write_text(
+        "from dataclasses import replace\n"
+        "from fedrun.privacy.central import central\n\n\n"
+        "def noise(sampling, rounds, seed):\n"
+        "    \"\"\"Central noise that does not say where it comes from.\"\"\"\n"
+        "    return replace(central(sampling, rounds, seed), streams=None)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"open_noise:noise names no streams of secret"):
+        audit(short_way(["privacy=open_noise:noise", "data=digits", "model=logistic"]), 10)
