@@ -162,6 +162,8 @@ class Privacy:
     answers: (labels) -> the labels that are trained on instead, where labels are what is protected
     once: what is paid once, before round 1
     simulated: the event in the place of `event` of the larger federation that is simulated
+    target: (epsilon, releases): so many releases cost no more, as the noise was made for that; None
+        where it was not
     streams: where secret numbers come from; None where nothing is secret
     steps: how clients take their local steps, where examples are what is protected
     figures: (the layer's state) -> figures of a round that may be published
@@ -178,6 +180,7 @@ class Privacy:
     answers: Callable[[Array], Array] | None = None
     once: Event | None = None
     simulated: Event | None = None
+    target: tuple[float, int] | None = None
     streams: Streams | None = None
     steps: PrivateSteps | None = None
     figures: Callable[[Tree], dict[str, float]] | None = None

@@ -27,13 +27,14 @@ Account = list[tuple[Event, int]]
 @dataclass(frozen=True)
 class Ledger:
     """What `privacy.json` says: what everybody has spent, what each client has, and how many came
-    to each release."""
+    to each release; `target`: an epsilon, and the releases that were to cost no more."""
 
     claim: dict[str, Any]
     everybody: Account
     clients: list[Account]
     cohorts: list[int]
     seeded: bool
+    target: tuple[float, int] | None
 
     @property
     def delta(self) -> float:
@@ -130,6 +131,7 @@ def read(content: Mapping[str, Any]) -> Ledger:
         clients=[account(own) for own in content["clients"].values()],
         cohorts=[int(size) for size in content["cohorts"]],
         seeded=content["rng"] == "seeded",
+        target=(float(target[0]), int(target[1])) if (target := content["target"]) else None,
     )
 
 
@@ -157,6 +159,9 @@ def metrics_check(run: Found, ledger: Ledger) -> Check:
         right = right and all(map(same, told, known))
     elif told and run.finished:
         right = right and same(told[-1], online(ledger, len(ledger.cohorts)))
+    if told and ledger.target:
+        spent = worst_bounds(ledger.after(len(told)), ledger.delta, ledger.relation)[1]
+        right = right and told[-1] >= spent[0].epsilon - CLOSE
     return agreed(what, right, f"added up again for {len(told)} rounds")
 
 
@@ -164,7 +169,9 @@ def online(ledger: Ledger, releases: int) -> float:
     """What a round tells after so many releases."""
     kinds = {tuple(account) for account in ledger.after(releases)}
     accounts = [list(own) for own in sorted(kinds, key=repr)]
-    return worst_running_epsilon(accounts, ledger.delta, ledger.relation)
+    target = ledger.target
+    least = target[0] if target and releases <= target[1] else inf
+    return min(least, worst_running_epsilon(accounts, ledger.delta, ledger.relation))
 
 
 def statement_check(run: Found, ledger: Ledger, content: Mapping[str, Any]) -> Check:

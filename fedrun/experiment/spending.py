@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,9 @@ class Spending:
 
     def epsilon(self) -> float:
         """Of what is released so far, never below the truth; infinite where there is no noise."""
-        return worst_running_epsilon(self.accounts(), self.claim.delta, self.claim.relation)
+        claim, target = self.claim, self.privacy.target
+        least = target[0] if target and len(self.cohorts) <= target[1] else inf
+        return min(least, worst_running_epsilon(self.accounts(), claim.delta, claim.relation))
 
     def accounts(self) -> list[Account]:
         """Of equal ones a single one."""
@@ -174,6 +176,7 @@ class Spending:
             "schema": SCHEMA,
             "claim": {**asdict(self.claim), "caveats": list(self.claim.caveats)},
             "rng": "seeded" if self.privacy.repeats else "secure",
+            "target": list(self.privacy.target) if self.privacy.target else None,
             "round": self.round,
             "repeated": self.repeated,
             "cohorts": self.cohorts,

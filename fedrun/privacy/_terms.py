@@ -50,6 +50,11 @@ def noise_asked(noise_multiplier: float | None, target_epsilon: float | None) ->
         )
 
 
+def target_of(target_epsilon: float | None, releases: int) -> tuple[float, int] | None:
+    """What `calibrated` has made the noise for."""
+    return None if target_epsilon is None else (target_epsilon, releases)
+
+
 def calibrated(
     event: Callable[[float], Event],
     noise_multiplier: float | None,

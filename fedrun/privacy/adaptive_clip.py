@@ -31,7 +31,7 @@ from fedrun.privacy._bits import fraction_below, next_clip_norm, noise_split
 from fedrun.privacy._grid import noised
 from fedrun.privacy._release import TRUST, per_round_event, release
 from fedrun.privacy._stream import streams
-from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of, relation_of
+from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of, relation_of, target_of
 
 
 def adaptive_clip(
@@ -108,6 +108,7 @@ def adaptive_clip(
         event=per_round_event(noise, sampling),
         streams=secret,
         figures=lambda state: {"privacy/clip_norm": float(state["clip_norm"])},
+        target=target_of(target_epsilon, rounds),
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

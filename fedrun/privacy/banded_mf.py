@@ -34,7 +34,15 @@ from fedrun.privacy import _banded
 from fedrun.privacy._grid import plus
 from fedrun.privacy._release import TRUST, release
 from fedrun.privacy._stream import streams
-from fedrun.privacy._terms import HIDDEN, NOISE_KEPT, Rng, calibrated, claim_of, relation_of
+from fedrun.privacy._terms import (
+    HIDDEN,
+    NOISE_KEPT,
+    Rng,
+    calibrated,
+    claim_of,
+    relation_of,
+    target_of,
+)
 
 
 def banded_mf(
@@ -91,6 +99,7 @@ def banded_mf(
         ),
         event=event(noise),
         streams=secret,
+        target=target_of(target_epsilon, rounds),
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

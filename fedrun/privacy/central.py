@@ -34,6 +34,7 @@ from fedrun.privacy._terms import (
     larger_event,
     relation_of,
     simulated,
+    target_of,
 )
 
 
@@ -108,6 +109,7 @@ def central(
         event=event,
         simulated=larger_event(event, larger),
         streams=secret,
+        target=None if larger else target_of(target_epsilon, rounds),
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

@@ -30,7 +30,15 @@ from fedrun.core.tree import Tree
 from fedrun.privacy._grid import plus
 from fedrun.privacy._release import TRUST, release
 from fedrun.privacy._stream import streams
-from fedrun.privacy._terms import HIDDEN, NOISE_KEPT, Rng, calibrated, claim_of, relation_of
+from fedrun.privacy._terms import (
+    HIDDEN,
+    NOISE_KEPT,
+    Rng,
+    calibrated,
+    claim_of,
+    relation_of,
+    target_of,
+)
 from fedrun.privacy._tree import advance, place_in_tree, prefix_noise
 
 
@@ -98,6 +106,7 @@ def dp_ftrl(
         ),
         event=event(noise),
         streams=secret,
+        target=target_of(target_epsilon, rounds),
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

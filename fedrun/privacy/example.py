@@ -27,7 +27,7 @@ from fedrun.core.option import above, at_least, between
 from fedrun.core.partition import Ragged
 from fedrun.core.privacy import Event, Privacy, PrivateSteps, Sampling
 from fedrun.privacy._stream import streams
-from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of, noise_asked
+from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of, noise_asked, target_of
 
 TRUST = "nobody but the client itself is trusted with examples: noise is in every local step"
 SCHEDULE = "how many examples each client holds, who takes part and the local steps are public"
@@ -80,6 +80,7 @@ def example(
         streams=secret,
         steps=PrivateSteps(clip_norm=clip_norm, noise_multiplier=noise, streams=secret),
         withholds=("train/", "personal/"),  # who takes part is public
+        target=target_of(target_epsilon, rounds),
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

@@ -34,7 +34,7 @@ from fedrun.core.privacy import Event, Privacy, Relation, Sampling, Stream
 from fedrun.core.tree import Tree, row, stack
 from fedrun.privacy._grid import Norm, clipped_to_grid, from_grid, grid_scale, num_parameters, plus
 from fedrun.privacy._stream import streams
-from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of
+from fedrun.privacy._terms import HIDDEN, Rng, calibrated, claim_of, target_of
 
 TRUST = "nobody: noise is added before anything leaves the client"
 ONCE = Sampling(scheme="full", population=1, cohort=1)
@@ -123,6 +123,7 @@ def local(
         claim=claim_of("client", relation, delta, TRUST, rng, leaky_diagnostics, HIDDEN),
         own=lambda examples, steps: (event(noise), 1),
         streams=secret,
+        target=target_of(target_epsilon, rounds),
         leaky=leaky_diagnostics,
         repeats=rng == "seeded",
     )

@@ -19,6 +19,7 @@ from fedrun.accounting.gaussian import gaussian_epsilon
 from fedrun.core.option import ConfigError, RunError
 from fedrun.core.privacy import Event
 from fedrun.experiment import directory, files, spending
+from fedrun.experiment.audit import verify
 from fedrun.experiment.checkpoint import load_checkpoint, newest_checkpoint
 from fedrun.experiment.compose import compose
 from fedrun.experiment.run import Nobody, resume, train
@@ -271,6 +272,28 @@ def test_m26_noise_that_was_made_for_so_many_rounds_takes_no_other_number(option
     path = run(tmp_path / "run", *KINDS["central"], "rounds=3", *options)
     with pytest.raises(ConfigError, match=f"{why} made the noise for 3 of them"):
         resume(path, ["rounds=6"], Nobody())
+
+
+@pytest.mark.parametrize(
+    ("kind", "who"),
+    [("central", 2), ("local", 5), pytest.param("example", 5, marks=pytest.mark.slow)],
+)
+def test_no_round_tells_more_than_the_target_that_the_noise_was_made_for(kind, who, tmp_path):
+    target = ["privacy.noise_multiplier=null", "privacy.target_epsilon=4"]
+    path = run(tmp_path / "run", *KINDS[kind], *target, f"clients.per_round={who}", "rounds=41")
+    told = [line["privacy/epsilon"] for line in lines(path)]
+    assert told == sorted(told)
+    assert 3.9 < told[-1] <= 4
+    assert 3.9 < statement(path)["epsilon"] <= 4
+    assert verify(path).holds
+
+
+def test_noise_of_a_larger_federation_has_a_target_of_its_own(tmp_path):
+    target = ["privacy.noise_multiplier=null", "privacy.target_epsilon=1", "rounds=2"]
+    larger = ["privacy.simulated_cohort=1000", "privacy.simulated_population=10000"]
+    (last,) = lines(run(tmp_path / "run", *KINDS["central"], *target, *larger))[1:]
+    assert last["privacy/epsilon"] > 100
+    assert last["privacy/epsilon_simulated"] == pytest.approx(1, abs=1e-3)
 
 
 @pytest.fixture(scope="module")
