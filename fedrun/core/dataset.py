@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fedrun.core.preparation import Preparation
+
 Array = npt.NDArray[Any]
 Kind = Literal["classes", "binary", "number", "tokens"]
 
@@ -70,6 +72,8 @@ class Dataset:
 
     client_names: the name of each natural client, indexed by the numbers in `Split.client`.
     source: where the bytes came from, one sentence for the manifest.
+    licence: of the data, where it is known.
+    prepared: what was done to raw examples, where the reader keeps it; goes with exported models.
     """
 
     name: str
@@ -78,9 +82,13 @@ class Dataset:
     test: Split
     client_names: tuple[str, ...] = ()
     source: str = ""
+    licence: str = ""
+    prepared: Preparation | None = None
 
     def __post_init__(self) -> None:
         spec = self.spec
+        for features in self.prepared.lists() if self.prepared else ():
+            assert len(features) == spec.input_shape[0], (len(features), spec.input_shape)
         input_type = np.float32 if spec.vocabulary is None else np.int64
         target_type = np.float32 if spec.kind == "number" else np.int64
         for split in (self.train, self.test):

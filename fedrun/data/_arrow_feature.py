@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
@@ -9,11 +10,12 @@ import numpy as np
 
 from fedrun.core.dataset import Array
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Feature, Preparation, same
 from fedrun.data._arrow_column import encoded, kind_of, numbers, plain, refuse_missing
-from fedrun.data._feature import MAX_CATEGORIES
+from fedrun.data._feature import MAX_CATEGORIES, Part
 from fedrun.data._picture import decode_pictures
 from fedrun.data._pixel import scale_pixels
-from fedrun.data._scale import standardize
+from fedrun.data._scale import fitted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,9 +33,9 @@ def columns_as_input(
     size: int | None,
     grayscale: bool,
     normalize: Normalized,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Preparation]:
     """float32 (train, test) of these rows: [N, channels, height, width] of a column of pictures,
-    else what the columns hold, side by side, in their order."""
+    else what the columns hold, side by side, in their order; and what was done."""
     columns = {name: plain(table, name) for name in names}
     pictures = [name for name, column in columns.items() if kind_of(column) == "picture"]
     if pictures:
@@ -49,10 +51,12 @@ def columns_as_input(
             asked_by="data=huggingface",
         )
         if normalize == "none":
+            done = Preparation("bytes of pixels, 0 to 255")
             halves = pixels[train].astype(np.float32), pixels[test].astype(np.float32)
         else:
             scale: Literal["train", "none"] = "train" if normalize == "train" else "none"
-            halves = scale_pixels(pixels[train], pixels[test], scale)
+            *halves, done = scale_pixels(pixels[train], pixels[test], scale)
+        done = replace(done, how=(f"bilinear to {size}x{size}, " if size else "") + done.how)
     else:
         for key, value in (("size", size), ("grayscale", grayscale or None)):
             if value is not None:
@@ -60,13 +64,19 @@ def columns_as_input(
                     f"data.{key}={str(value).lower()} has no effect: no column holds pictures"
                 )
         parts = [_column(name, columns[name], train, test, normalize) for name in names]
-        halves = _side_by_side([a for a, _ in parts]), _side_by_side([b for _, b in parts])
-    return _shaped(halves[0], shape), _shaped(halves[1], shape)
+        halves = [_side_by_side([part[half] for part in parts]) for half in (0, 1)]
+        features = tuple(feature for *_, found in parts for feature in found)
+        how = f"columns {', '.join(names)}, normalize={normalize}, side by side"
+        done = Preparation(how, features if halves[0].shape[1:] == (len(features),) else ())
+    if shape is not None and len(shape) > 1:
+        done = Preparation(f"{done.how}, in the shape {list(shape)}")
+    return _shaped(halves[0], shape), _shaped(halves[1], shape), done
 
 
 def _column(
     name: str, column: pa.ChunkedArray, train: Array, test: Array, normalize: Normalized
-) -> tuple[Array, Array]:
+) -> Part:
+    """Where a column holds arrays of arrays, their numbers have no names, and stand in no list."""
     kind = kind_of(column)
     if kind == "text":
         return _one_hot(name, column, train, test)
@@ -77,18 +87,23 @@ def _column(
         )
     values = numbers(name, column)
     if values.ndim == 1:
-        values = values[:, None]
+        values, names = values[:, None], [name]
+    else:
+        flat = values.ndim == 2
+        names = [f"{name}[{at}]" for at in range(values.shape[1])] if flat else []
     if normalize == "auto":
         normalize = "pixel" if kind == "list" and values.dtype == np.uint8 else "train"
     if normalize == "train":
-        return standardize(values[train], values[test])
+        scale = fitted(values[train])
+        told = scale.features(names) if names else ()
+        return scale(values[train]), scale(values[test]), told
     x = values.astype(np.float32)
     if normalize == "pixel":
         x /= 255
-    return x[train], x[test]
+    return x[train], x[test], same(names, 255 if normalize == "pixel" else 1)
 
 
-def _one_hot(name: str, column: pa.ChunkedArray, train: Array, test: Array) -> tuple[Array, Array]:
+def _one_hot(name: str, column: pa.ChunkedArray, train: Array, test: Array) -> Part:
     """A column for each value of the training rows; a value that none of them has is all zeros."""
     refuse_missing(name, column)
     text = np.array(column.to_pylist(), np.str_)
@@ -99,7 +114,8 @@ def _one_hot(name: str, column: pa.ChunkedArray, train: Array, test: Array) -> t
             " accepted as categories; leave it out: data.features names the columns to take"
         )
     hot = (text[:, None] == values).astype(np.float32)
-    return hot[train], hot[test]
+    features = tuple(Feature(name, category=str(value)) for value in values)
+    return hot[train], hot[test], features
 
 
 def _side_by_side(parts: list[Array]) -> Array:

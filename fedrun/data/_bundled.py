@@ -15,8 +15,9 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import RunError
+from fedrun.core.preparation import Preparation
 from fedrun.data._bytes import read_bytes
-from fedrun.data._scale import standardize
+from fedrun.data._scale import SCORED, fitted
 from fedrun.data._split import stratified
 
 
@@ -25,13 +26,17 @@ def bundled_table(
     file: str,
     *,
     classes: tuple[str, ...],
+    columns: tuple[str, ...],
     test_fraction: float,
     split_seed: int,
 ) -> Dataset:
-    """A classification table: stratified split, features z-scored by the training rows."""
+    """A classification table: stratified split, features z-scored by the training rows.
+
+    columns: their names in scikit-learn.
+    """
     x, y = bundled_rows(file, delimiter=",", header=1)
     train, test = stratified(y, test_fraction, split_seed)
-    x_train, x_test = standardize(x[train], x[test])
+    scale = fitted(x[train])
     binary = len(classes) == 2
     spec = Spec(
         input_shape=x.shape[1:],
@@ -42,9 +47,11 @@ def bundled_table(
     return Dataset(
         name=name,
         spec=spec,
-        train=Split(x_train, y[train]),
-        test=Split(x_test, y[test]),
+        train=Split(scale(x[train]), y[train]),
+        test=Split(scale(x[test]), y[test]),
         source=bundled_source(name),
+        licence="CC BY 4.0 (UCI)",
+        prepared=Preparation(SCORED, scale.features(columns)),
     )
 
 

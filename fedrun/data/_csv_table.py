@@ -11,8 +11,9 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation
 from fedrun.data._csv import Sheet, listed, read_csv
-from fedrun.data._feature import encode, kinds, parse
+from fedrun.data._feature import ENCODED, encode, kinds, parse
 from fedrun.data._half import drawn_halves, given_halves, refuse_split_options
 from fedrun.data._number import is_missing, numbers
 from fedrun.data._target import Task, owners, target_spec
@@ -74,7 +75,7 @@ def csv_table(
         train, test = drawn_halves(spec, y, owner, test_fraction, split_seed)
     else:
         train, test = given_halves(spec, y, is_test)
-    x_train, x_test = encode(sheet, numeric, train, test, normalize)
+    x_train, x_test, features = encode(sheet, numeric, train, test, normalize)
     return Dataset(
         name="table",
         spec=replace(spec, input_shape=x_train.shape[1:]),
@@ -82,6 +83,7 @@ def csv_table(
         test=Split(x_test, y[test], None if owner is None else owner[test]),
         client_names=names,
         source=f"{path}, target {target}" + (f", test rows {test_path}" if test_path else ""),
+        prepared=Preparation(ENCODED, features),
     )
 
 

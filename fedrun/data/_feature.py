@@ -8,11 +8,14 @@ import numpy as np
 
 from fedrun.core.dataset import Array
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Feature
 from fedrun.data._csv import Sheet
 from fedrun.data._number import is_missing, number, numbers
-from fedrun.data._scale import standardize
+from fedrun.data._scale import fitted
 
 MAX_CATEGORIES = 1000
+ENCODED = "numbers and indicators, fitted on the training rows; an unknown category is all zeros"
+Part = tuple[Array, Array, tuple[Feature, ...]]
 
 
 def kinds(
@@ -39,31 +42,35 @@ def encode(
     train: Array,
     test: Array,
     normalize: Literal["train", "none"],
-) -> tuple[Array, Array]:
-    """float32 (train, test) features: columns in file order, a category as one column per value."""
-    halves = [
+) -> tuple[Array, Array, tuple[Feature, ...]]:
+    """float32 (train, test) features: columns in file order, a category as one column per value;
+    and what each of them is."""
+    parts = [
         _numeric(sheet, name, train, test, normalize)
         if is_numeric
         else _one_hot(sheet, name, train, test)
         for name, is_numeric in numeric.items()
     ]
-    return np.concatenate([a for a, _ in halves], axis=1), np.concatenate(
-        [b for _, b in halves], axis=1
-    )
+    x_train, x_test = (np.concatenate([part[half] for part in parts], axis=1) for half in (0, 1))
+    return x_train, x_test, tuple(feature for *_, features in parts for feature in features)
 
 
 def _numeric(
     sheet: Sheet, name: str, train: Array, test: Array, normalize: Literal["train", "none"]
-) -> tuple[Array, Array]:
+) -> Part:
     column = parse(sheet, name)
     missing = np.isnan(column)
     if missing[train].all():
         raise ConfigError(f"column {name!r} has no value in the training rows; add it to data.drop")
-    column[missing] = column[train][~missing[train]].mean()
+    mean = float(column[train][~missing[train]].mean())
+    column[missing] = mean
+    absent = mean if missing.any() else None
     column = column.reshape(-1, 1)
     if normalize == "train":
-        return standardize(column[train], column[test])
-    return column[train].astype(np.float32), column[test].astype(np.float32)
+        scale = fitted(column[train])
+        return scale(column[train]), scale(column[test]), scale.features([name], absent)
+    x = column.astype(np.float32)
+    return x[train], x[test], (Feature(name, missing=absent),)
 
 
 def parse(sheet: Sheet, name: str) -> Array:
@@ -83,7 +90,7 @@ def parse(sheet: Sheet, name: str) -> Array:
     return column
 
 
-def _one_hot(sheet: Sheet, name: str, train: Array, test: Array) -> tuple[Array, Array]:
+def _one_hot(sheet: Sheet, name: str, train: Array, test: Array) -> Part:
     """A value that no training row has, or that is missing, is all zeros."""
     text = sheet.columns[name]
     values = sorted({text[row] for row in train.tolist() if not is_missing(text[row])})
@@ -97,4 +104,4 @@ def _one_hot(sheet: Sheet, name: str, train: Array, test: Array) -> tuple[Array,
     position = {value: k for k, value in enumerate(values)}
     code = np.array([position.get(cell, -1) for cell in text])
     hot = (code[:, None] == np.arange(len(values))).astype(np.float32)
-    return hot[train], hot[test]
+    return hot[train], hot[test], tuple(Feature(name, category=value) for value in values)

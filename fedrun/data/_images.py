@@ -8,6 +8,7 @@ import numpy as np
 
 from fedrun.core.dataset import Dataset, Spec, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation, same
 from fedrun.data._cache import locate
 from fedrun.data._download import Remote
 from fedrun.data._idx import read_idx
@@ -21,6 +22,7 @@ def images(
     files: tuple[Remote, ...],
     mirrors: tuple[str, ...],
     classes: tuple[str, ...],
+    licence: str,
 ) -> Dataset:
     """Pixels over 255 as float32 [N, 1, 28, 28]; files: train x, y, test x, y."""
     train_x, train_y, test_x, test_y = locate(name, root, files, mirrors)
@@ -30,6 +32,8 @@ def images(
         train=_split(train_x, train_y, len(classes)),
         test=_split(test_x, test_y, len(classes)),
         source=f"idx files of {name}" + ("" if root else f", {mirrors[0]}"),
+        licence=licence,
+        prepared=Preparation("bytes of pixels over 255, light ink on 0", same(["grey"], 255)),
     )
 
 

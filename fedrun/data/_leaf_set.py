@@ -6,6 +6,7 @@ import numpy as np
 
 from fedrun.core.dataset import Dataset, Spec, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation
 from fedrun.data._half import drawn_halves, given_halves, refuse_split_options
 from fedrun.data._leaf import Rows
 from fedrun.data._target import Task, owners, target_spec
@@ -66,6 +67,7 @@ def leaf_set(
         test=Split(x[halves[1]], y[halves[1]], owner[halves[1]]),
         client_names=names,
         source=source,
+        prepared=Preparation("the numbers of the JSON files, as they are"),
     )
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from fedrun.core.dataset import Dataset, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation
 from fedrun.data._given import refuse_beyond_memory
 from fedrun.data._half import drawn_halves, given_halves, refuse_split_options
 from fedrun.data._libsvm import read_libsvm
-from fedrun.data._scale import standardize
+from fedrun.data._scale import SCORED, fitted
 from fedrun.data._target import Task, target_spec
 
 
@@ -49,12 +50,17 @@ def libsvm_table(
     else:
         train, test = given_halves(spec, y, is_test)
     x_train, x_test = sparse.dense(train, width), sparse.dense(test, width)
+    prepared = Preparation("the numbers of the file: index 1 stands first, what it lacks is 0")
     if normalize == "train":
-        x_train, x_test = standardize(x_train, x_test)
+        scale = fitted(x_train)
+        x_train, x_test = scale(x_train), scale(x_test)
+        names = [str(index) for index in range(1, width + 1)]
+        prepared = Preparation(SCORED, scale.features(names))
     return Dataset(
         name=name,
         spec=replace(spec, input_shape=(width,)),
         train=Split(x_train, y[train]),
         test=Split(x_test, y[test]),
         source=f"{path}" + (f", test rows {test_path}" if test_path else ""),
+        prepared=prepared,
     )

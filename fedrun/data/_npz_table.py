@@ -10,9 +10,10 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation
 from fedrun.data._half import drawn_halves, given_halves, refuse_split_options
 from fedrun.data._npz import read_npz
-from fedrun.data._scale import standardize
+from fedrun.data._scale import SCORED, Scale, fitted
 from fedrun.data._target import Task, owners, target_spec
 
 
@@ -40,8 +41,10 @@ def npz_table(
         train, test = given_halves(spec, y, is_test)
     else:
         train, test = drawn_halves(spec, y, owner, test_fraction, split_seed)
+    prepared = Preparation("the arrays of the file, as they are")
     if normalize == "train":
-        x_train, x_test = standardize(x[train], x[test])
+        scale = fitted(x[train])
+        x_train, x_test, prepared = scale(x[train]), scale(x[test]), of_arrays(scale)
     else:
         x_train, x_test = x[train].astype(np.float32), x[test].astype(np.float32)
     # A test set may come without owners; then its rows are dealt out by the partition.
@@ -53,7 +56,16 @@ def npz_table(
         test=Split(x_test, y[test], test_owner),
         client_names=names,
         source=str(path),
+        prepared=prepared,
     )
+
+
+def of_arrays(scale: Scale) -> Preparation:
+    """Constants of rows of numbers; of arrays of more axes each number has its own, and they are
+    left out."""
+    if scale.mean.ndim > 1:
+        return Preparation(f"{SCORED}, each number of an example apart; the constants are not kept")
+    return Preparation(SCORED, scale.features([f"x{at}" for at in range(len(scale.mean))]))
 
 
 def _joined(path: Path, arrays: dict[str, Array], name: str) -> Array:

@@ -8,14 +8,18 @@ from typing import Literal
 import numpy as np
 
 from fedrun.core.dataset import Array
+from fedrun.core.preparation import Feature, Preparation, same
 
 LEVELS = 256
+COLOURS = ["red", "green", "blue"]
 BLOCK_ROWS = 256
 Normalize = Literal["none", "train"]
 
 
-def scale_pixels(train: Array, test: Array, normalize: Normalize) -> tuple[Array, Array]:
-    """float32 (train, test) of uint8 [N, channels, height, width].
+def scale_pixels(
+    train: Array, test: Array, normalize: Normalize
+) -> tuple[Array, Array, Preparation]:
+    """float32 (train, test) of uint8 [N, channels, height, width], and what was done.
 
     none: pixels over 255. train: each channel then less its mean, over its sd, both of the training
     pictures; a channel of one value becomes 0.
@@ -23,6 +27,8 @@ def scale_pixels(train: Array, test: Array, normalize: Normalize) -> tuple[Array
     # 256 levels a channel: the figures are exact, and each level is computed once.
     levels = np.arange(LEVELS, dtype=np.float32) / np.float32(255)
     tables = np.tile(levels, (train.shape[1], 1))
+    names = COLOURS if train.shape[1] == len(COLOURS) else ["grey"]
+    features = list(same(names, 255))
     if normalize == "train":
         value = np.arange(LEVELS, dtype=np.float64) / 255
         for channel in range(train.shape[1]):
@@ -31,7 +37,11 @@ def scale_pixels(train: Array, test: Array, normalize: Normalize) -> tuple[Array
             deviation = np.sqrt((count * (value - mean) ** 2).sum() / count.sum())
             constant = np.count_nonzero(count) == 1
             tables[channel] = (value - mean) / (np.inf if constant else deviation)
-    return _looked_up(train, tables), _looked_up(test, tables)
+            over = None if constant else 255 * float(deviation)
+            features[channel] = Feature(names[channel], 255 * float(mean), over)
+    scored = ", then z-scored by channel over the training pictures" * (normalize == "train")
+    done = Preparation(f"bytes of pixels over 255{scored}", tuple(features))
+    return _looked_up(train, tables), _looked_up(test, tables), done
 
 
 def _counts(plane: Array) -> Array:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
 import numpy as np
 
 from fedrun.core.dataset import Array
+from fedrun.core.preparation import Feature
 
 BLOCK_ROWS = 4096
+SCORED = "z-scored by the training rows"
 
 
 def standardize(train: Array, test: Array, *, ddof: int = 0) -> tuple[Array, Array]:
@@ -14,11 +20,35 @@ def standardize(train: Array, test: Array, *, ddof: int = 0) -> tuple[Array, Arr
 
     ddof: 0 divides by N, 1 by N - 1. A column of one value in the training rows becomes 0 in both.
     """
+    scale = fitted(train, ddof=ddof)
+    return scale(train), scale(test)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """float64 figures, one a column; the deviation of a column of one value is infinite."""
+
+    mean: Array
+    deviation: Array
+
+    def __call__(self, x: Array) -> Array:
+        return _scaled(x, self.mean, self.deviation)
+
+    def features(self, names: Sequence[str], missing: float | None = None) -> tuple[Feature, ...]:
+        """The same as facts; names: of the columns."""
+        figures = zip(names, self.mean.ravel(), self.deviation.ravel(), strict=True)
+        return tuple(
+            Feature(name, float(mean), float(sd) if isfinite(sd) else None, missing=missing)
+            for name, mean, sd in figures
+        )
+
+
+def fitted(train: Array, *, ddof: int = 0) -> Scale:
+    """What `standardize` takes off and divides by."""
     mean = train.mean(axis=0, dtype=np.float64)
     # Asked of the values themselves: rounding can make the sd of equal numbers 1e-17 and not 0.
     constant = train.max(axis=0) == train.min(axis=0)
-    deviation = np.where(constant, np.inf, train.std(axis=0, ddof=ddof, dtype=np.float64))
-    return _scaled(train, mean, deviation), _scaled(test, mean, deviation)
+    return Scale(mean, np.where(constant, np.inf, train.std(axis=0, ddof=ddof, dtype=np.float64)))
 
 
 def _scaled(x: Array, mean: Array, deviation: Array) -> Array:

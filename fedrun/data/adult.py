@@ -18,11 +18,12 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation
 from fedrun.data._bytes import read_bytes
 from fedrun.data._cache import locate
 from fedrun.data._csv import Sheet
 from fedrun.data._download import Remote
-from fedrun.data._feature import encode
+from fedrun.data._feature import ENCODED, encode
 from fedrun.data._number import is_missing
 from fedrun.data._target import owners
 
@@ -90,7 +91,7 @@ def adult(
     if not len(train) or not len(test) or len(np.unique(y[train])) < 2:
         raise ConfigError(f"{paths[0]}: training and test rows, and both labels, expected")
     numeric = {name: number for name, number in COLUMNS.items() if features == "all" or not number}
-    x_train, x_test = encode(sheet, numeric, train, test, "train")
+    x_train, x_test, features = encode(sheet, numeric, train, test, "train")
     owner, names = _owners(sheet, client)
     return Dataset(
         name="adult",
@@ -99,6 +100,8 @@ def adult(
         test=Split(x_test, y[test], None if owner is None else owner[test]),
         client_names=names,
         source="UCI adult, adult.data and adult.test" + ("" if root else f", {MIRRORS[0]}"),
+        licence="CC BY 4.0 (UCI)",
+        prepared=Preparation(ENCODED, features),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fedrun.core.dataset import Dataset, Spec, Split
 from fedrun.core.option import Annotated, ConfigError, Count, at_least
+from fedrun.core.preparation import Preparation
 from fedrun.data._random import generator
 from fedrun.data._split import OpenFraction, stratified
 
@@ -53,4 +54,5 @@ def blobs(
         train=Split(x[train], y[train]),
         test=Split(x[test], y[test]),
         source=f"generated: Gaussian blobs, seed {seed}",
+        prepared=Preparation("as generated"),
     )

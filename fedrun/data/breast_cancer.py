@@ -6,6 +6,14 @@ from fedrun.core.dataset import Dataset
 from fedrun.data._bundled import bundled_table
 from fedrun.data._split import OpenFraction
 
+MEASURED = (
+    "radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity",
+    "concave points", "symmetry", "fractal dimension",
+)  # fmt: skip
+COLUMNS = tuple(
+    pattern.format(name) for pattern in ("mean {}", "{} error", "worst {}") for name in MEASURED
+)
+
 
 def breast_cancer(*, test_fraction: OpenFraction = 0.2, split_seed: int = 0) -> Dataset:
     """569 tumours, 30 z-scored measurements: malignant (0) or benign (1); needs no file.
@@ -17,6 +25,7 @@ def breast_cancer(*, test_fraction: OpenFraction = 0.2, split_seed: int = 0) -> 
         "breast_cancer",
         "breast_cancer.csv",
         classes=("malignant", "benign"),
+        columns=COLUMNS,
         test_fraction=test_fraction,
         split_seed=split_seed,
     )

@@ -33,11 +33,12 @@ def cifar10(*, root: str | None = None, normalize: Normalize = "none") -> Datase
     normalize: train also z-scores each channel by the training pictures; none leaves 0 to 1.
     """
     train, test = read_cifar(LAYOUT, root)
-    x_train, x_test = scale_pixels(train.pixels, test.pixels, normalize)
+    x_train, x_test, prepared = scale_pixels(train.pixels, test.pixels, normalize)
     return Dataset(
         name="cifar10",
         spec=Spec(SHAPE, len(CLASSES), "classes", CLASSES),
         train=Split(x_train, train.labels["labels"]),
         test=Split(x_test, test.labels["labels"]),
         source="CIFAR-10 batches" + ("" if root else f", {MIRRORS[0]}{LAYOUT.archive.name}"),
+        prepared=prepared,
     )

@@ -62,7 +62,7 @@ def cifar100(
     normalize: train also z-scores each channel by the training pictures; none leaves 0 to 1.
     """
     train, test = read_cifar(LAYOUT, root)
-    x_train, x_test = scale_pixels(train.pixels, test.pixels, normalize)
+    x_train, x_test, prepared = scale_pixels(train.pixels, test.pixels, normalize)
     classes = FINE if label == "fine" else COARSE
 
     def split(x: object, half: Half) -> Split:
@@ -76,4 +76,5 @@ def cifar100(
         test=split(x_test, test),
         client_names=COARSE if client == "coarse" else (),
         source="CIFAR-100 batches" + ("" if root else f", {MIRRORS[0]}{LAYOUT.archive.name}"),
+        prepared=prepared,
     )

@@ -15,8 +15,9 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation
 from fedrun.data._csv import Sheet, listed, read_csv
-from fedrun.data._feature import encode, parse
+from fedrun.data._feature import ENCODED, encode, parse
 from fedrun.data._given import given_file
 from fedrun.data._half import drawn_halves
 from fedrun.data._split import OpenFraction
@@ -66,7 +67,7 @@ def credit_default(
     owner, names = _owners(sheet, client)
     train, test = drawn_halves(spec, y, owner, test_fraction, split_seed)
     numeric = {name: encoding == "ordinal" or name not in CATEGORICAL for name in FEATURES}
-    x_train, x_test = encode(sheet, numeric, train, test, normalize)
+    x_train, x_test, features = encode(sheet, numeric, train, test, normalize)
     return Dataset(
         name="credit_default",
         spec=replace(spec, input_shape=x_train.shape[1:], classes=("paid", "default")),
@@ -74,6 +75,8 @@ def credit_default(
         test=Split(x_test, y[test], None if owner is None else owner[test]),
         client_names=names,
         source=f"UCI default of credit card clients, {path}",
+        licence="CC BY 4.0 (UCI)",
+        prepared=Preparation(ENCODED, features),
     )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from fedrun.core.dataset import Dataset, Spec, Split
+from fedrun.core.preparation import Feature, Preparation
 from fedrun.data._bundled import bundled_numbers, bundled_source
-from fedrun.data._scale import standardize
+from fedrun.data._scale import SCORED, fitted
 from fedrun.data._split import OpenFraction, stratified
+
+COLUMNS = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
+TARGET = "progression after a year"
 
 
 def diabetes(
@@ -26,15 +30,18 @@ def diabetes(
     x = bundled_numbers("diabetes_data_raw.csv.gz")
     y = bundled_numbers("diabetes_target.csv.gz")
     train, test = stratified(np.zeros(len(y), np.int64), test_fraction, split_seed)
-    x_train, x_test = standardize(x[train], x[test])
+    scale = fitted(x[train])
     target = y.reshape(-1, 1)
     y_train, y_test = target[train].astype(np.float32), target[test].astype(np.float32)
+    unit = Feature(TARGET)
     if standardize_target:
-        y_train, y_test = standardize(target[train], target[test])
+        own = fitted(target[train])
+        y_train, y_test, (unit,) = own(target[train]), own(target[test]), own.features([TARGET])
     return Dataset(
         name="diabetes",
         spec=Spec(input_shape=(10,), outputs=1, kind="number"),
-        train=Split(x_train, y_train),
-        test=Split(x_test, y_test),
+        train=Split(scale(x[train]), y_train),
+        test=Split(scale(x[test]), y_test),
         source=bundled_source("diabetes"),
+        prepared=Preparation(SCORED, scale.features(COLUMNS), unit),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedrun.core.dataset import Dataset, Spec, Split
+from fedrun.core.preparation import Preparation, same
 from fedrun.data._bundled import bundled_rows, bundled_source
 from fedrun.data._split import OpenFraction, stratified
 
@@ -28,4 +29,6 @@ def digits(*, test_fraction: OpenFraction = 0.2, split_seed: int = 0) -> Dataset
         train=Split(x[train], y[train]),
         test=Split(x[test], y[test]),
         source=bundled_source("digits"),
+        licence="CC BY 4.0 (UCI)",
+        prepared=Preparation("ink of 0 to 16 a pixel, over 16", same(["grey"], 16)),
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from fedrun.core.dataset import Dataset, Spec, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation, same
 from fedrun.data._idx import read_idx
 
 SIDE = 28
@@ -57,6 +58,10 @@ def emnist(
         train=_half(folder, subset, "train", first, len(names)),
         test=_half(folder, subset, "test", first, len(names)),
         source=f"EMNIST, idx files of {subset}",
+        prepared=Preparation(
+            "bytes of pixels over 255, light ink on 0, rows and columns of NIST's files exchanged",
+            same(["grey"], 255),
+        ),
     )
 
 

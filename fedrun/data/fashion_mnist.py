@@ -50,4 +50,4 @@ def fashion_mnist(*, root: str | None = None) -> Dataset:
     root: folder with the four idx files, gzip or not; null keeps them in a per-user cache folder
         (FEDRUN_DATA moves it), downloaded and checked on first use.
     """
-    return images("fashion_mnist", root, FILES, MIRRORS, CLASSES)
+    return images("fashion_mnist", root, FILES, MIRRORS, CLASSES, "MIT (Zalando SE)")

@@ -17,6 +17,7 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import Annotated, ConfigError, Count, at_least
+from fedrun.core.preparation import Preparation
 from fedrun.data._random import generator
 
 PARTIES = 4
@@ -52,6 +53,7 @@ def fcube(
         test=Split(x_test.astype(np.float32), (x_test[:, 0] <= 0).astype(np.int64), _party(x_test)),
         client_names=tuple(f"octants_{party}" for party in range(PARTIES)),
         source=f"generated: FCUBE, seed {seed}",
+        prepared=Preparation("as generated"),
     )
 
 

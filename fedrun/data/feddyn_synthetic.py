@@ -20,6 +20,7 @@ import numpy as np
 
 from fedrun.core.dataset import Dataset, Spec, Split
 from fedrun.core.option import ConfigError, Count, at_least, between
+from fedrun.core.preparation import Preparation
 from fedrun.data._given import refuse_ineffective
 from fedrun.data._random import generator
 
@@ -77,4 +78,5 @@ def feddyn_synthetic(
         test=split,
         client_names=tuple(f"client_{client:03d}" for client in range(clients)),
         source=f"generated: FedDyn's synthetic example, {clients} clients, seed {seed}",
+        prepared=Preparation("as generated"),
     )

@@ -20,10 +20,11 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation
 from fedrun.data._bytes import read_bytes
 from fedrun.data._cache import locate
 from fedrun.data._download import Remote
-from fedrun.data._scale import standardize
+from fedrun.data._scale import SCORED, fitted
 
 MIRRORS = ("https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/",)
 FILES = (
@@ -50,6 +51,10 @@ FILES = (
 )
 HOSPITALS = {"cleveland": 303, "hungarian": 261, "switzerland": 46, "va": 130}
 COLUMNS = 14
+FEATURES = (
+    "age", "sex", "trestbps", "chol", "fbs", "thalach", "exang", "oldpeak", "cp=2", "cp=3", "cp=4",
+    "restecg=1", "restecg=2",
+)  # fmt: skip
 PLAIN, CHEST_PAIN, RESTING_ECG, TARGET = [0, 1, 3, 4, 5, 7, 8, 9], 2, 6, 13
 
 
@@ -74,13 +79,22 @@ def heart_disease(
     pooled = np.concatenate(tables)
     categories = {column: np.unique(pooled[:, column])[1:] for column in (CHEST_PAIN, RESTING_ECG)}
     raw = [_hospital(table, categories) for table in tables]
-    xs = [standardize(x, x_test, ddof=1) for x, _, x_test, _ in raw]
+    scales = [fitted(x, ddof=1) for x, *_ in raw]
+    xs = [(scale(x), scale(x_test)) for scale, (x, _, x_test, _) in zip(scales, raw, strict=True)]
+    own = {name: scale.features(FEATURES) for name, scale in zip(HOSPITALS, scales, strict=True)}
+    prepared = Preparation("z-scored by the training rows of each hospital", by_client=own)
     if normalize != "hospital":
-        together = standardize(*(np.concatenate([h[half] for h in raw]) for half in (0, 2)), ddof=1)
+        both = [np.concatenate([h[half] for h in raw]) for half in (0, 2)]
+        scale = fitted(both[0], ddof=1)
+        together = [scale(x) for x in both]
         ends = [np.cumsum([len(h[half]) for h in raw])[:-1] for half in (0, 2)]
         train, test = map(np.split, together, ends)
         tests = test if normalize == "pooled" else [x_test for _, x_test in xs]
         xs = list(zip(train, tests, strict=True))
+        how = f"{SCORED} of all hospitals"
+        if normalize == "pooled_train":
+            how += ", but test rows by those of their own hospital"
+        prepared = Preparation(how, scale.features(FEATURES))
     halves = [(x, y, x_test, z) for (x, x_test), (_, y, _, z) in zip(xs, raw, strict=True)]
     return Dataset(
         name="heart_disease",
@@ -89,6 +103,8 @@ def heart_disease(
         test=_join([(x, y) for _, _, x, y in halves]),
         client_names=tuple(HOSPITALS),
         source="UCI heart disease, four processed files" + ("" if root else f", {MIRRORS[0]}"),
+        licence="CC BY 4.0 (UCI)",
+        prepared=prepared,
     )
 
 

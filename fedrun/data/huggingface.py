@@ -74,7 +74,7 @@ def huggingface(
         train_rows, test_rows = _drawn(spec, y, owner, test_fraction, split_seed)
     else:
         train_rows, test_rows = given_halves(spec, y, np.arange(len(y)) >= trained)
-    x_train, x_test = columns_as_input(
+    x_train, x_test, prepared = columns_as_input(
         whole,
         chosen,
         train_rows,
@@ -95,6 +95,7 @@ def huggingface(
         test=split(x_test, test_rows),
         client_names=names,
         source=f"{source}, target {target}",
+        prepared=prepared,
     )
 
 

@@ -4,7 +4,7 @@ names of their own."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -88,7 +88,8 @@ def image_folder(
         grayscale=grayscale,
         asked_by="data=image_folder",
     )
-    x_train, x_test = scale_pixels(pixels[train], pixels[test], normalize)
+    x_train, x_test, prepared = scale_pixels(pixels[train], pixels[test], normalize)
+    sized = f"bilinear to {size}x{size}, " if size else ""
 
     def split(x: Array, rows: Array) -> Split:
         return Split(x, y[rows], None if owner is None else owner[rows])
@@ -100,6 +101,7 @@ def image_folder(
         test=split(x_test, test),
         client_names=names,
         source=f"pictures in {folder}",
+        prepared=replace(prepared, how=sized + prepared.how),
     )
 
 

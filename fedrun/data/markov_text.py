@@ -24,6 +24,7 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import Annotated, Count, Fraction, at_least, between
+from fedrun.core.preparation import Preparation
 from fedrun.data._random import generator
 
 
@@ -64,6 +65,7 @@ def markov_text(
         test=_split(test, task),
         client_names=tuple(f"text_{client:05d}" for client in range(clients)),
         source=f"generated: Markov chains of {symbols} symbols, {clients} clients, seed {seed}",
+        prepared=Preparation("as generated"),
     )
 
 

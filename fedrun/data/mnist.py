@@ -42,4 +42,4 @@ def mnist(*, root: str | None = None) -> Dataset:
         (FEDRUN_DATA moves it), downloaded and checked on first use.
     """
     classes = tuple(str(digit) for digit in range(10))
-    return images("mnist", root, FILES, MIRRORS, classes)
+    return images("mnist", root, FILES, MIRRORS, classes, "CC BY-SA 3.0, as usually stated")

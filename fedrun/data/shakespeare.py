@@ -22,6 +22,7 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Spec
 from fedrun.core.option import ConfigError, Count
+from fedrun.core.preparation import Preparation
 from fedrun.data._alphabet import Alphabet, Symbols, alphabet
 from fedrun.data._given import given_folder, refuse_beyond_memory, refuse_ineffective
 from fedrun.data._leaf_text import is_leaf, read_leaf_text
@@ -94,6 +95,11 @@ def shakespeare(
         test=test.split(task),
         client_names=names,
         source=f"Shakespeare's plays, {folder}",
+        licence="public domain text",
+        prepared=Preparation(
+            f"{length} characters, each as its place among the {len(symbols.names)} symbols of"
+            f" data.vocabulary={vocabulary}"
+        ),
     )
 
 

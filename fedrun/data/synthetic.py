@@ -26,6 +26,7 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import Annotated, ConfigError, Count, at_least, between
+from fedrun.core.preparation import Preparation
 from fedrun.data._random import generator
 from fedrun.data._split import OpenFraction
 
@@ -84,6 +85,7 @@ def synthetic(
         client_names=names,
         source=f"generated: FedProx synthetic, {'iid' if iid else f'({alpha:g}, {beta:g})'},"
         f" {devices} devices, seed {seed}",
+        prepared=Preparation("as generated"),
     )
 
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import ConfigError
+from fedrun.core.preparation import Preparation, same
 from fedrun.data._given import given_folder, refuse_ineffective
 from fedrun.data._har import SIGNALS, STEPS, Recording, read_har
 from fedrun.data._random import generator
-from fedrun.data._scale import standardize
+from fedrun.data._scale import SCORED, fitted
 from fedrun.data._split import OpenFraction
 
 SUBJECTS = 30
@@ -57,8 +58,9 @@ def uci_har(
         raise ConfigError(f"{path}: data.split={split} leaves one side without a window")
     train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     x_train, x_test = recording.x[train], recording.x[test]
+    prepared = Preparation("g and rad/s, as they are", same(SIGNALS, 1))
     if normalize == "train":
-        x_train, x_test = _by_signal(x_train, x_test)
+        x_train, x_test, prepared = _by_signal(x_train, x_test)
     owner = recording.subject - 1
     return Dataset(
         name="uci_har",
@@ -67,6 +69,8 @@ def uci_har(
         test=Split(x_test, recording.label[test], owner[test]),
         client_names=tuple(f"subject_{number:02d}" for number in range(1, SUBJECTS + 1)),
         source=f"UCI HAR, {path}",
+        licence="CC BY 4.0 (UCI); the set's own README: no commercial use",
+        prepared=prepared,
     )
 
 
@@ -93,9 +97,10 @@ def _held_out(recording: Recording, fraction: float, seed: int) -> Array:
     return is_test
 
 
-def _by_signal(train: Array, test: Array) -> tuple[Array, Array]:
+def _by_signal(train: Array, test: Array) -> tuple[Array, Array, Preparation]:
     """Each signal less its training mean, over its training sd, all steps together."""
     flat = [x.transpose(0, 2, 1).reshape(-1, len(SIGNALS)) for x in (train, test)]
-    scaled = standardize(*flat)
-    back = [x.reshape(-1, STEPS, len(SIGNALS)).transpose(0, 2, 1) for x in scaled]
-    return np.ascontiguousarray(back[0]), np.ascontiguousarray(back[1])
+    scale = fitted(flat[0])
+    back = [scale(x).reshape(-1, STEPS, len(SIGNALS)).transpose(0, 2, 1) for x in flat]
+    done = Preparation(f"each signal {SCORED}", scale.features(SIGNALS))
+    return np.ascontiguousarray(back[0]), np.ascontiguousarray(back[1]), done

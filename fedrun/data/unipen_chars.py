@@ -15,6 +15,7 @@ import numpy as np
 
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import ConfigError, Count
+from fedrun.core.preparation import Preparation, same
 from fedrun.data._given import given_file
 from fedrun.data._npz import expect_arrays, load_npz
 from fedrun.data._random import generator
@@ -79,6 +80,8 @@ def unipen_chars(
         test=_half(arrays["images"], rows[test], y[test], owner[test]),
         client_names=tuple(names),
         source=f"UNIPEN train_r01_v07 as images, {root}",
+        licence="CC BY 4.0",
+        prepared=Preparation("bytes of pixels over 255, light ink on 0", same(["grey"], 255)),
     )
 
 
