@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+NOTHING = object()
 VALUES = {"device": ["cpu", "cuda", "auto"], "clients.sampling": ["uniform", "size"]}
 
 
@@ -35,6 +36,11 @@ def complete_group(incomplete: str) -> list[str]:
     from fedrun.experiment import choices
 
     return [group for group in (*choices.groups(), "config") if group.startswith(incomplete)]
+
+
+def complete_form(incomplete: str) -> list[str]:
+    """Candidates for `fedrun export --to`."""
+    return [form for form in ("onnx", "torchscript", "safetensors") if form.startswith(incomplete)]
 
 
 def complete_baseline(incomplete: str) -> list[str]:
@@ -93,17 +99,23 @@ def _defaults(key: str) -> list[str]:
     """What a key is when nothing is said, by the choices of its group, as one types it."""
     from fedrun.experiment import choices
 
-    group, _, option = key.partition(".")
+    group = key.partition(".")[0]
     pages = [choices.root()]
     if group in choices.groups():
         pages = [choices.chosen_by(group, choice) for choice in choices.choices(group)]
-    nodes = [page.get(group) for page in pages]
-    found = [node[option] for node in nodes if isinstance(node, dict) and option in node]
-    if not option:
-        found = [node for node in nodes if node is not None and not isinstance(node, dict)]
+    nodes = [_at(page, key) for page in pages]
+    nested = "." in key
+    found = [node for node in nodes if not isinstance(node, dict) and (nested or node is not None)]
+    found = [node for node in found if node is not NOTHING]
     if any(isinstance(value, bool) for value in found):
         found = [True, False]
     return list(dict.fromkeys(_typed(value) for value in found))
+
+
+def _at(page: Any, key: str) -> Any:
+    for part in key.split("."):
+        page = page.get(part, NOTHING) if isinstance(page, dict) else NOTHING
+    return page
 
 
 def _typed(value: Any) -> str:

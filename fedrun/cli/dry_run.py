@@ -11,10 +11,12 @@ from fedrun.experiment.build import build
 from fedrun.experiment.compose import Composed
 from fedrun.experiment.loop import check_stop
 from fedrun.experiment.place import run_path
+from fedrun.experiment.tracking import trackers
 
 
 def dry_run(composed: Composed) -> None:
     """Say in a few lines what would run."""
+    trackers(composed.values)  # their libraries are there
     experiment = build(composed.values)
     check_stop(experiment)
     federation, settings = experiment.federation, experiment.settings

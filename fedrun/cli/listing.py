@@ -79,19 +79,22 @@ def details(console: Console, group: str) -> None:
     from fedrun.experiment import choices
     from fedrun.experiment.bind import options_of
 
+    if group in choices.SEVERAL:
+        some = ",".join(choice for choice in choices.choices(group) if choice != choices.NOBODY)
+        console.print(f"[muted]several at once: {group}=\\[{some}][/]\n", soft_wrap=True)
     for choice in choices.choices(group):
         console.print(f"[bold]{group}={choice}[/]  {escape(choices.doc(group, choice))}")
         options = options_of(group, choice)
         if not options:
             console.print("  no options\n")
             continue
-        defaults = choices.chosen_by(group, choice)[group]
+        defaults, where = choices.node_of(group, choice), choices.where(group, choice)
         for option in options.values():
             default = plain(defaults.get(option.name, option.default))
             has_range = any(sign.isdigit() for sign in option.accepted)
             accepted = f": {option.accepted}" if has_range else ""
             console.print(
-                f"  [key]{group}.{option.name}[/] = {escape(default)}  "
+                f"  [key]{where}.{option.name}[/] = {escape(default)}  "
                 f"[muted]{escape(option.type + accepted)}[/]",
                 soft_wrap=True,
             )

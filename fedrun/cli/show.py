@@ -12,12 +12,13 @@ def show(overrides: Overrides = None) -> None:
     """Print the resolved, checked config; run nothing."""
     with told():
         from fedrun.experiment.bind import bind_all
+        from fedrun.experiment.choices import nodes
         from fedrun.experiment.compose import dump
         from fedrun.experiment.settings import read_settings
 
         composed = compose_arguments(overrides)
         read_settings(composed.values)
-        bind_all({group: composed.values[group] for group in composed.choices})
+        bind_all(nodes(composed.values))
         text = dump(composed.values)
         if sys.stdout.isatty():
             from rich.console import Console

@@ -17,6 +17,7 @@ from time import sleep
 from typing import Any, Protocol
 
 from fedrun.core.option import ConfigError
+from fedrun.experiment import tracking
 from fedrun.experiment.compose import Composed, config_hash
 from fedrun.experiment.files import read_json
 from fedrun.experiment.interrupt import Interrupts
@@ -49,7 +50,8 @@ class Job:
         """The command that brings the run to its end."""
         if self.status is None:
             return ["train", "--quiet", *self.composed.command]
-        return ["resume", "--quiet", str(self.path)]
+        about = tracking.words(self.composed.overrides)
+        return ["resume", "--quiet", str(self.path), *about]
 
     def again(self) -> Job:
         """The same with its run as it is now."""

@@ -9,13 +9,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fedrun.core.option import ConfigError
 from fedrun.experiment import accept, choices, factory, suggest
 from fedrun.experiment.signature import NEEDED, Option, describe, option_types, refuse_types
 
-__all__ = ["Bound", "Option", "bind", "bind_all", "check", "examine", "options_of", "refuse"]
+__all__ = [
+    "Bound",
+    "Option",
+    "bind",
+    "bind_all",
+    "check",
+    "examine",
+    "made",
+    "options_of",
+    "refuse",
+]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,20 +59,23 @@ def bind(group: str, node: Mapping[str, Any]) -> Bound:
 
 
 def bind_all(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Bound]:
-    """Check several groups, and tell the mistakes of all of them at once."""
+    """Check several choices, and tell the mistakes of all of them at once.
+
+    `nodes`: each under its key, as `choices.nodes` has them: a group, or `tracker.wandb`.
+    """
     bound: dict[str, Bound] = {}
     problems: list[str] = []
-    for group, node in nodes.items():
-        name = node.get("name")
+    for key, node in nodes.items():
+        group, name = key.partition(".")[0], node.get("name")
         if not isinstance(name, str):
             problems.append(f"{group} has no name: choose one with {group}=NAME")
             continue
         found = factory.factory(group, name)
-        given = {key: value for key, value in node.items() if key != "name"}
+        given = {option: value for option, value in node.items() if option != "name"}
         refuse_types(f"{group}={name}", found)
-        options, wrong = examine(f"{group}={name}", found, given)
+        options, wrong = examine(f"{key}={name}", found, given)
         problems += wrong
-        bound[group] = Bound(group, name, found, options)
+        bound[key] = Bound(group, name, found, options)
     refuse(problems)
     return bound
 
@@ -68,7 +83,8 @@ def bind_all(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Bound]:
 def check(title: str, function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values as the keyword-only parameters of `function` want them, or a ConfigError.
 
-    `title` stands before the keys: `algorithm=fedprox`, `clients`, or nothing for the root.
+    `title` stands before the keys: `algorithm=fedprox`, `tracker.wandb=wandb`, `clients`, or
+    nothing for the root.
     """
     converted, problems = examine(title, function, values)
     refuse(problems)
@@ -92,6 +108,7 @@ def examine(
     """
     group, _, name = title.partition("=")
     start = f"{group}." if group else ""
+    group = group.partition(".")[0]
     types = option_types(function)
     converted: dict[str, Any] = {}
     problems: list[str] = []
@@ -127,6 +144,17 @@ def examine(
             )
             problems.append(f"{start}{key} is missing{words}")
     return converted, problems
+
+
+def made(bound: Bound, kind: type[T], **supplies: Any) -> T:
+    """What the factory makes, which must be of the kind that its group is about."""
+    found = bound.call(**supplies)
+    if not isinstance(found, kind):
+        raise ConfigError(
+            f"{bound.group}={bound.name} returns {type(found).__name__}, "
+            f"and a {bound.group} must be a {kind.__module__}.{kind.__qualname__}"
+        )
+    return found
 
 
 def options_of(group: str, name: str) -> dict[str, Option]:

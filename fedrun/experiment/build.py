@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,16 +26,16 @@ from fedrun.core.privacy import Privacy
 from fedrun.core.random import generator, torch_seed
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree
-from fedrun.experiment.bind import Bound, bind_all
+from fedrun.experiment import choices
+from fedrun.experiment.bind import Bound, bind_all, made
 from fedrun.experiment.counting import refuse_target
 from fedrun.experiment.participants import cohort_size, drawn_cohorts, sampling_of, seen_clients
 from fedrun.experiment.protection import refuse_algorithm, refuse_own_tests, refuse_sampling
 from fedrun.experiment.settings import Settings, read_settings
 
-T = TypeVar("T")
 GROUPS = (
     "data", "partition", "model", "local", "server", "algorithm", "privacy", "system", "engine",
-    "protocol",
+    "protocol", "tracker",
 )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ class Experiment:
 def hold(values: Mapping[str, Any]) -> Holdings:
     """Check every option, load the data and draw the partition; needs no model."""
     settings = read_settings(values)
-    bound = bind_all({group: values[group] for group in GROUPS})
+    bound = bind_all(choices.nodes({group: values[group] for group in GROUPS}))
     dataset = made(bound["data"], Dataset)
     partition = made(
         bound["partition"],
@@ -215,17 +215,6 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
         protocol=made(bound["protocol"], Protocol, federation=federation),
         state=state,
     )
-
-
-def made(bound: Bound, kind: type[T], **supplies: Any) -> T:
-    """What the factory makes, which must be of the kind that its group is about."""
-    found = bound.call(**supplies)
-    if not isinstance(found, kind):
-        raise ConfigError(
-            f"{bound.group}={bound.name} returns {type(found).__name__}, "
-            f"and a {bound.group} must be a {kind.__module__}.{kind.__qualname__}"
-        )
-    return found
 
 
 def build_model(model: Bound, spec: Spec, seed: int) -> nn.Module:

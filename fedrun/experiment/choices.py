@@ -16,6 +16,9 @@ from fedrun.experiment import config_file
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONTENTS = "train"
+SEVERAL = ("tracker",)  # groups that take more than one choice: options are `tracker.wandb.mode`
+NOBODY = "none"  # the choice of such a group that stands alone
+Choice = str | list[str]  # a list in the groups of SEVERAL
 
 
 def folder() -> Path:
@@ -80,18 +83,64 @@ def chosen_by(group: str, choice: str) -> dict[str, Any]:
     """What the file of a shipped choice sets, as one mapping from the root down."""
     file = folder() / group / f"{choice}.yaml"
     body = config_file.read(file)
-    return body if config_file.package_of(file) == "_global_" else {group: body}
+    package = config_file.package_of(file) or group
+    if package != "_global_":
+        for part in reversed(package.split(".")):
+            body = {part: body}
+    return body
+
+
+def node_of(group: str, choice: str) -> dict[str, Any]:
+    """The name and the options of a shipped choice, with their defaults."""
+    node = chosen_by(group, choice)
+    for part in where(group, choice).split("."):
+        node = node[part]
+    return node
+
+
+def where(group: str, choice: str) -> str:
+    """The key under which the options of a choice stand.
+
+    >>> where("algorithm", "fedprox"), where("tracker", "wandb"), where("tracker", "a.b:own")
+    ('algorithm', 'tracker.wandb', 'tracker.own')
+    """
+    if group in SEVERAL and choice != NOBODY:
+        return f"{group}.{short(choice)}"
+    return group
+
+
+def short(choice: str) -> str:
+    """A choice in one word: of `package.module:factory` the last."""
+    return choice.rpartition(":")[2]
+
+
+def each(choice: Choice) -> list[str]:
+    """The choices that a group has: one, or several."""
+    return choice if isinstance(choice, list) else [choice]
+
+
+def nodes(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The name and options of every choice of a config, by the key under which they stand."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for group in (group for group in groups() if group in values):
+        node = values[group]
+        inner = {key: one for key, one in node.items() if isinstance(one, Mapping)}
+        if group in SEVERAL and inner:
+            found |= {f"{group}.{key}": one for key, one in inner.items()}
+        else:
+            found[group] = node
+    return found
 
 
 def holders(group: str, option: str) -> list[str]:
     """The choices of a group that have this option."""
-    return [choice for choice in choices(group) if option in chosen_by(group, choice)[group]]
+    return [choice for choice in choices(group) if option in node_of(group, choice)]
 
 
 def keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Every key of a config that takes a value, in full: `rounds`, `clients.count`, `local.lr`.
 
-    The `name` of a group is left out: one chooses by `group=name`.
+    The `name` of a choice is left out: one chooses by `group=name`.
     """
     found: list[str] = []
     for key, value in values.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -22,7 +22,7 @@ EXAMPLE = "such as rounds=10 or model.hidden=[64,32]"
 class CommandLine:
     """The arguments, sorted: those that choose, with what they choose, and those that set."""
 
-    chosen: dict[str, str] = field(default_factory=dict)
+    chosen: dict[str, choices.Choice] = field(default_factory=dict)
     choosing: list[str] = field(default_factory=list)
     setting: list[Override] = field(default_factory=list)
 
@@ -40,7 +40,7 @@ def read(arguments: Sequence[str]) -> CommandLine:
             line.choosing.append(argument)
         else:
             group, _, option = key.partition(".")
-            if option == "name" and group in groups:
+            if option.rpartition(".")[2] == "name" and group in groups:
                 raise ConfigError(f"{argument}: choose with {group}=NAME")
             line.setting.append(override)
     return line
@@ -81,6 +81,9 @@ def _refuse_foreign(argument: str, override: Override) -> None:
         raise ConfigError(f"{argument}: '@' has no meaning here; write {key}=...")
     if key == "config":
         raise ConfigError(f"{argument}: one config=NAME is taken, without a sign before it")
+    if override.is_sweep_override() and key in choices.SEVERAL:
+        value = argument.partition("=")[2]
+        raise ConfigError(f"{argument}: several of them stand in brackets: {key}=[{value}]")
     if override.is_sweep_override():
         raise ConfigError(
             f"{argument} is several values, and this command takes one: 'fedrun sweep' runs each"
@@ -98,13 +101,16 @@ def _names_target(value: Any) -> bool:
     return isinstance(value, list) and any(map(_names_target, value))
 
 
-def _choice(argument: str, override: Override) -> str:
+def _choice(argument: str, override: Override) -> choices.Choice:
     group, value = override.key_or_group, override.value()
     known = ", ".join(choices.choices(group))
     if override.is_delete():
         raise ConfigError(f"{argument}: every group needs a choice (choices: {known})")
     if override.is_add() or override.is_force_add():
-        raise ConfigError(f"{argument}: a group has one choice; write {argument.lstrip('+')}")
+        why = "what is named is all" if group in choices.SEVERAL else "a group has one choice"
+        raise ConfigError(f"{argument}: {why}; write {argument.lstrip('+')}")
+    if group in choices.SEVERAL:
+        return factory.check_choices(argument, group, value)
     if value is None or isinstance(value, dict | list):
         raise ConfigError(f"{argument}: {group} takes the name of a choice (choices: {known})")
     if isinstance(value, str) and "${" in value:
@@ -135,6 +141,8 @@ def unknown(key: str, values: dict[str, Any]) -> str | None:
         return None
     group, _, option = key.partition(".")
     keys = choices.keys(values)
+    if option and group in choices.SEVERAL:
+        return _unknown_of_several(group, option, values)
     if option and group in choices.groups():
         name = values[group]["name"]
         options = [known for known in values[group] if known != "name"]
@@ -145,3 +153,21 @@ def unknown(key: str, values: dict[str, Any]) -> str | None:
             return start + suggest.did_you_mean(elsewhere[:2])
         return suggest.no_option(group, name, option, options, also)
     return suggest.no_key(key, [*keys, *choices.groups()])
+
+
+def _unknown_of_several(group: str, key: str, values: Mapping[str, Any]) -> str:
+    """The sentence for `tracker.KEY`, which is no option of a tracker that is chosen."""
+    nodes = choices.nodes({group: values[group]})
+    chosen = [name.partition(".")[2] for name in nodes if name != group]
+    first, dot, option = key.partition(".")
+    if dot and first in chosen:
+        node = nodes[f"{group}.{first}"]
+        options = [name for name in node if name != "name"]
+        return suggest.no_option(group, str(node["name"]), option, options, [])
+    if dot and first in choices.choices(group):
+        names = [*chosen, first]
+        choose = names[0] if len(names) == 1 else f"[{','.join(names)}]"
+        return f"{group}.{key} has no effect: {first} is not chosen; choose it: {group}={choose}"
+    shipped = {choice: choices.node_of(group, choice) for choice in choices.choices(group)}
+    every = {group: {choice: node for choice, node in shipped.items() if choice != choices.NOBODY}}
+    return suggest.no_key(f"{group}.{key}", choices.keys(every))

@@ -64,8 +64,14 @@ def compose(
     if merged is None:
         merged = _composed(config, line, None if bases is None else (bases, key))
     values = resolve.resolved(merged)
-    chosen = {group: values[group]["name"] for group in choices.groups() if group in values}
+    chosen = {group: named(values, group) for group in choices.groups() if group in values}
     return Composed(values, chosen, config, list(overrides))
+
+
+def named(values: Mapping[str, Any], group: str) -> str:
+    """The choice of a group, or its choices: `tensorboard,wandb`."""
+    nodes = choices.nodes({group: values[group]}).values()
+    return ",".join(str(node.get("name")) for node in nodes)
 
 
 def _composed(
@@ -74,7 +80,8 @@ def _composed(
     file = layer.Layer() if config == choices.CONTENTS else layer.load(config)
     for group, choice in file.choices.items():
         if group not in line.chosen:
-            factory.check_choice(group, choice)
+            for name in choices.each(choice):
+                factory.check_choice(group, name)
     file = layer.beneath(file, line.chosen)
     chosen = [*line.choosing, f"+{FILE}={FILE}"] if file != layer.Layer() else line.choosing
     with _hydra(_stored(file, line.chosen)):
@@ -130,12 +137,13 @@ def _to_blame(chosen: list[str], line: command_line.CommandLine) -> list[str]:
     return unknown + unfit
 
 
-def _stored(file: layer.Layer, chosen: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _stored(file: layer.Layer, chosen: Mapping[str, choices.Choice]) -> dict[str, dict[str, Any]]:
     """What Hydra shall find besides the shipped files: the user's file, and the defaults of users'
     factories, whose signatures take the place of a YAML file."""
     defaults = [{f"override /{group}": choice} for group, choice in file.choices.items()]
     nodes = {f"{FILE}/{FILE}": {"defaults": [*defaults, "_self_"], **file.body}}
-    for group, choice in {**file.choices, **chosen}.items():
+    every = {**file.choices, **chosen}
+    for group, choice in ((key, name) for key in every for name in choices.each(every[key])):
         if factory.is_plugin(choice):
             options = {
                 name: "???" if option.default is NEEDED else option.default
@@ -154,7 +162,8 @@ def _hydra(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
     try:
         for path, node in nodes.items():
             group, _, name = path.partition("/")
-            store.store(name, node, group, package="_global_" if group == FILE else None)
+            package = "_global_" if group == FILE else choices.where(group, name)
+            store.store(name, node, group, package)
         with hydra.initialize_config_dir(str(choices.folder()), version_base=None):
             yield
     finally:  # Hydra copies the whole store each time it composes: what stays there slows it down

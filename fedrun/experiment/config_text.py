@@ -19,8 +19,9 @@ def dump(values: Mapping[str, Any]) -> str:
 
 
 def config_hash(values: Mapping[str, Any]) -> str:
-    """SHA-256, in hexadecimal, of what the run is: all but where it is kept, `run` and `name`."""
-    kept = {key: value for key, value in values.items() if key not in ("run", "name")}
+    """SHA-256, in hexadecimal, of what the run is: all but where it is kept, `run` and `name`, and
+    who is told of it, `tracker`."""
+    kept = {key: value for key, value in values.items() if key not in ("run", "name", "tracker")}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

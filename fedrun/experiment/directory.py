@@ -30,6 +30,7 @@ from fedrun.experiment.bank_file import BankFile
 from fedrun.experiment.build import Experiment
 from fedrun.experiment.checkpoint import (
     bank_ages,
+    drop_old,
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,
@@ -210,6 +211,7 @@ class RunDirectory:
     def checkpoint(self, state: State, keep: int) -> None:
         """Save the state, after everything that was written before it."""
         if state.round == self.saved_round:
+            drop_old(self.path / "checkpoints", keep)  # a run may go on to keep fewer
             return
         for log in self.logs.values():
             os.fsync(log.fileno())
@@ -239,7 +241,8 @@ class RunDirectory:
 
     def change_config(self, config: str, digest: str) -> None:
         """Go on under a config that differs in what may differ; the ledger says so."""
-        if digest != self.manifest["config"]["sha256"]:
+        known = self.manifest.get("files", {}).get("config.yaml")
+        if digest != self.manifest["config"]["sha256"] or sha256(config.encode()) != known:
             # `before` makes the old file acceptable, should we be killed between the two writes.
             old = self.manifest["config"]
             first = old.get("first", old["sha256"])

@@ -29,6 +29,29 @@ def check_choice(group: str, name: object) -> None:
         raise ConfigError(suggest.no_choice(group, name, choices.choices(group)))
 
 
+def check_choices(said: str, group: str, value: Any) -> list[str]:
+    """The choices of a group that takes more than one; `said` is how they were given."""
+    known = ", ".join(choices.choices(group))
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) and "${" not in name for name in names):
+        raise ConfigError(
+            f"{said}: {group} takes a name, or several in brackets (choices: {known})"
+        )
+    for name in names:
+        check_choice(group, name)
+    taken: dict[str, str] = {}
+    for name in names:
+        other = taken.setdefault(choices.short(name), name)
+        if names.count(name) > 1:
+            raise ConfigError(f"{said} names {name} twice; once is enough")
+        if other != name:
+            raise ConfigError(f"{said}: the options of both would stand under {group}."
+                              f"{choices.short(name)}; give one factory another name")  # fmt: skip
+    if choices.NOBODY in names and len(names) > 1:
+        raise ConfigError(f"{said}: {choices.NOBODY} stands alone; leave it out")
+    return [str(name) for name in names]
+
+
 def factory(group: str, name: str) -> Callable[..., Any]:
     """The factory that `group=name` stands for; imports its module."""
     if is_plugin(name):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrun.core.option import ConfigError
-from fedrun.experiment import choices, config_file, suggest
+from fedrun.experiment import choices, config_file, factory, suggest
 
 KEYWORD = "override"
 OWN = ("value", "band", "miss", "note")  # of `expect`: about one file, so taken from no other
@@ -29,7 +29,7 @@ class Layer:
     """`choices`: group -> choice; `body`: plain values, without the groups' names; `expect`: as it
     stands in the files."""
 
-    choices: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, choices.Choice] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
     expect: dict[str, Any] = field(default_factory=dict)
 
@@ -62,13 +62,20 @@ def over(upper: Layer, lower: Layer) -> Layer:
     """`upper` laid over `lower`; where it changes a choice, the old choice's options go."""
     body = dict(lower.body)
     for group, choice in upper.choices.items():
-        if group in lower.choices and lower.choices[group] != choice:
-            body.pop(group, None)
+        if group in lower.choices and lower.choices[group] != choice and group in body:
+            body |= _kept(group, choice, body.pop(group))
     expect = _merged(lower.expect, upper.expect)
     return Layer({**lower.choices, **upper.choices}, _merged(body, upper.body), expect)
 
 
-def beneath(layer: Layer, chosen: Mapping[str, str]) -> Layer:
+def _kept(group: str, choice: choices.Choice, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of a group that still have an owner when it takes this choice."""
+    still = map(choices.short, choices.each(choice)) if group in choices.SEVERAL else ()
+    kept = {name: options[name] for name in still if name in options}
+    return {group: kept} if kept else {}
+
+
+def beneath(layer: Layer, chosen: Mapping[str, choices.Choice]) -> Layer:
     """The layer as it lies beneath choices of the command line.
 
     What the file said about another choice's options is dropped; so is what it said about keys
@@ -77,7 +84,7 @@ def beneath(layer: Layer, chosen: Mapping[str, str]) -> Layer:
     new = {group: choice for group, choice in chosen.items() if layer.choices.get(group) != choice}
     kept = over(Layer(new), layer)
     for group, choice in new.items():
-        if ":" not in choice:
+        if isinstance(choice, str) and ":" not in choice:
             sets = choices.chosen_by(group, choice)
             kept = Layer(
                 kept.choices, _without(kept.body, {k: v for k, v in sets.items() if k != group})
@@ -114,7 +121,7 @@ def _read(file: Path, seen: tuple[Path, ...]) -> Layer:
 
 def _plain(content: dict[str, Any], file: Path) -> Layer:
     """The flat form: the file's own keys, with the choices taken out of the groups."""
-    taken: dict[str, str] = {}
+    taken: dict[str, choices.Choice] = {}
     body: dict[str, Any] = {}
     groups = choices.groups()
     known = [*choices.root(), *groups]
@@ -132,11 +139,33 @@ def _plain(content: dict[str, Any], file: Path) -> Layer:
             body[key] = value
             continue
         options = dict(value) if isinstance(value, dict) else {"name": value}
-        if "name" in options:
+        if key in choices.SEVERAL:
+            taken[key], options = _several(key, value, file)
+        elif "name" in options:
             taken[key] = _name(options.pop("name"), key, file)
         if options:
             body[key] = options
     return Layer(taken, body)
+
+
+def _several(group: str, value: Any, file: Path) -> tuple[list[str], dict[str, Any]]:
+    """The choices, and the options of each under its own name: `tracker: wandb`,
+    `tracker: [wandb, mlflow]`, `tracker: {wandb: {mode: online}}`."""
+    said = f"{file}: {group}"
+    if not isinstance(value, dict):
+        return factory.check_choices(said, group, value), {}
+    if set(value) == {"name"}:
+        return factory.check_choices(said, group, value["name"]), {}
+    names, options = [], {}
+    for key, node in value.items():
+        if not isinstance(node, dict | None):
+            raise ConfigError(
+                f"{said}.{key}: options stand under the name of a choice,"
+                f" such as '{group}: {{{choices.choices(group)[-1]}: {{...}}}}'"
+            )
+        options[key] = {name: one for name, one in (node or {}).items() if name != "name"}
+        names.append((node or {}).get("name", key))
+    return factory.check_choices(said, group, names), options
 
 
 def _name(name: Any, group: str, file: Path) -> str:
@@ -146,7 +175,7 @@ def _name(name: Any, group: str, file: Path) -> str:
     return name
 
 
-def _override(entry: Any, own: Layer, file: Path) -> dict[str, str]:
+def _override(entry: Any, own: Layer, file: Path) -> dict[str, choices.Choice]:
     """`override /group: choice` of a defaults list, as a choice."""
     (key, choice), *rest = entry.items() if isinstance(entry, dict) and entry else [("", None)]
     keyword, _, group = key.rpartition(" ")
@@ -160,7 +189,9 @@ def _override(entry: Any, own: Layer, file: Path) -> dict[str, str]:
         )
     if group not in groups:
         raise ConfigError(f"{file}: {suggest.no_key(group, groups)} (groups: {', '.join(groups)})")
-    if not isinstance(choice, str):
+    if group in choices.SEVERAL:
+        choice = factory.check_choices(f"{file}: {group}", group, choice)
+    elif not isinstance(choice, str):
         raise ConfigError(f"{file}: 'override /{group}' takes one name, not {choice!r}")
     if own.choices.get(group, choice) != choice:
         raise ConfigError(f"{file}: {group} is chosen twice: {choice} and {own.choices[group]}")

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from fedrun.experiment.compose import Composed, config_hash
 
 LONGEST = 48
+ABOUT = ("run.", "tracker.")
 
 
 def run_path(composed: Composed) -> Path:
@@ -29,8 +30,8 @@ def summary(overrides: list[str]) -> str:
     parts = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if key.startswith("run.") or key == "name" or "/" in value:
-            continue  # places say nothing about what was run
+        if key.startswith(ABOUT) or key in ("name", "tracker") or "/" in value:
+            continue  # places, and who looks on, say nothing about what was run
         leaf = key.rpartition(".")[2] if "." in key else ("" if is_choice(value) else key)
         parts.append(safe(f"{leaf}{value}"))
     return "_".join(parts)[:LONGEST].rstrip("._-") or "default"

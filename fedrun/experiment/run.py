@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from fedrun.core.buffers import model_of
 from fedrun.core.federation import State
 from fedrun.core.option import ConfigError, RunError
+from fedrun.core.tracker import Status
 from fedrun.experiment.build import Experiment, build
 from fedrun.experiment.compose import Composed, compose, config_hash, dump
 from fedrun.experiment.directory import RunDirectory, read_manifest
@@ -24,11 +25,12 @@ from fedrun.experiment.place import run_path
 from fedrun.experiment.saved import whole_model
 from fedrun.experiment.settings import Settings
 from fedrun.experiment.summary import summarise
+from fedrun.experiment.tracking import Tracking, tell_again, words
 
 # `data.root` and `data.path` say where the bytes lie; that they are the same bytes is checked.
 MAY_CHANGE = (
     "rounds", "engine.workers", "evaluate.", "checkpoint.", "stop.", "data.root",
-    "data.path",
+    "data.path", "tracker",
 )  # fmt: skip
 
 
@@ -57,7 +59,7 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
 
     A finished run is never overwritten; an unfinished one is gone on with only when asked to.
     """
-    path = run_path(composed)
+    path, tracking = run_path(composed), Tracking(composed.values)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         manifest = read_manifest(path)
         # `first`: a run that was made longer is still found by the command that began it.
@@ -67,9 +69,10 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
                 f"run.dir={path} holds a run of another config; choose another folder"
             )
         if manifest["status"] == "finished":
+            tell_again(path, manifest, tracking)
             return path
         if resume_unfinished:
-            return resume(path, [], observer)
+            return resume(path, words(composed.overrides), observer)
         if is_in_use(path):
             raise in_use(path)
         raise ConfigError(
@@ -93,7 +96,7 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
                 f"choose another run.root or run.dir"
             ) from error
         try:
-            _go(run, experiment, run.first(experiment), [], observer, interrupts)
+            _go(run, experiment, run.first(experiment), [], observer, interrupts, tracking)
         finally:
             run.close()
     return path
@@ -105,8 +108,11 @@ def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
     before = saved_config(path, manifest)
     composed = compose(str(path / "config.yaml"), overrides) if overrides else before
     refuse_changes(before.values, composed.values)
-    same = composed.values == before.values
+    tracking = Tracking(composed.values)
+    same = config_hash(composed.values) == config_hash(before.values)
     if manifest["status"] == "finished" and same and whole_model(path, manifest):
+        if words(overrides):
+            tell_again(path, manifest, tracking)
         return path
     with Interrupts() as interrupts:
         experiment = build(composed.values)
@@ -136,7 +142,7 @@ def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
                 )
             run.update(status="running", resumed=manifest["resumed"] + 1)
             run.change_config(saved_text(composed), digest)
-            _go(run, experiment, state, history, observer, interrupts)
+            _go(run, experiment, state, history, observer, interrupts, tracking)
         finally:
             run.close()
     return path
@@ -149,11 +155,14 @@ def _go(
     history: list[dict[str, float]],
     observer: Observer,
     interrupts: Interrupts,
+    tracking: Tracking,
 ) -> None:
     settings, saved = experiment.settings, perf_counter()
+    status: Status = "failed"
     try:
         with open_crew(experiment) as crew:
             observer.started(run.path, experiment, history)
+            tracking.begin(run.path, run.manifest, history)
             spend = run.spending.charge if run.spending else free
             for event in rounds(experiment, state, history, crew, spend):
                 with interrupts.held():
@@ -164,6 +173,7 @@ def _go(
                         run.checkpoint(state, settings.checkpoint.keep)
                         saved = perf_counter()
                 observer.round(event)
+                tracking.tell()
         with interrupts.held(final=True):
             figures = evaluate(experiment, state) if not history else {}
             run.checkpoint(state, settings.checkpoint.keep)
@@ -171,7 +181,9 @@ def _go(
             told = run.spending.statement() if run.spending else None
             summary = summarise(experiment, state, history, figures, stopped, told)
             run.finish(model_of(state.server), summary, ended=now())
+        status = "finished"
     except (KeyboardInterrupt, SystemExit):  # SystemExit: whoever read our lines has left
+        status = "interrupted"
         with interrupts.held(final=True):
             run.checkpoint(state, settings.checkpoint.keep)
             run.update(status="interrupted", ended=now())
@@ -186,6 +198,8 @@ def _go(
     except Exception as error:
         run.update(status="failed", error=f"{type(error).__name__}: {error}", ended=now())
         raise
+    finally:
+        tracking.end(status, run.path / "model.safetensors")
 
 
 def is_worth_saving(settings: Settings, round: int, seconds: float) -> bool:
@@ -233,8 +247,8 @@ def refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"a run cannot go on with another {key} "
                 f"({old.get(key)} before, {new.get(key)} now);\n"
-                f"resume takes rounds, engine.workers, evaluate.*, checkpoint.*, stop.* and "
-                f"data.root; for anything else start a new run"
+                f"resume takes rounds, engine.workers, evaluate.*, checkpoint.*, stop.*, tracker "
+                f"and data.root; for anything else start a new run"
             )
     if old["rounds"] != new["rounds"]:
         fixed = new.get("privacy.target_epsilon") is not None and "privacy.target_epsilon"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fedrun.core.option import Count, Size, at_least, between
-from fedrun.experiment import accept, bind, choices
+from fedrun.experiment import accept, bind, choices, suggest
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -112,7 +112,9 @@ def read_settings(values: Mapping[str, Any]) -> Settings:
     converted, problems = bind.examine("", Settings, root, [*known, *groups])
     for group in groups:
         node = values.get(group)
-        if not (isinstance(node, Mapping) and isinstance(node.get("name"), str)):
+        if group in choices.SEVERAL and isinstance(node, Mapping) and node.keys() != {"name"}:
+            problems += _several(group, node)
+        elif not (isinstance(node, Mapping) and isinstance(node.get("name"), str)):
             names = ", ".join(choices.choices(group))
             problems.append(f"{group} has no name: choose one with {group}=NAME (choices: {names})")
     name = converted.get("name")
@@ -128,6 +130,20 @@ def read_settings(values: Mapping[str, Any]) -> Settings:
     problems += _stop(converted.get("stop"))
     bind.refuse(problems)
     return Settings(**converted)
+
+
+def _several(group: str, node: Mapping[str, Any]) -> list[str]:
+    problems = [] if node else [f"{group} has no name: choose one with {group}=NAME"]
+    for key, options in node.items():
+        if key == "name":
+            continue  # none, beside what the others say
+        if key in choices.choices(group) and not isinstance(options, Mapping):
+            problems.append(f"{group}.{key} is a set of keys; see 'fedrun list {group}'")
+        elif not isinstance(options, Mapping):
+            problems.append(suggest.no_key(f"{group}.{key}", choices.keys({group: node})))
+        elif not isinstance(options.get("name"), str):
+            problems.append(f"{group}.{key} has no effect: {key} is not chosen")
+    return problems
 
 
 def _stop(stop: Stop | None) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fedrun.core.option import ConfigError
-from fedrun.experiment import batch, choices
+from fedrun.experiment import batch, choices, tracking
 from fedrun.experiment.batch import Job
 from fedrun.experiment.bind import bind_all
 from fedrun.experiment.compose import Bases, compose, config_hash
@@ -166,10 +166,12 @@ class Checker:
     def check(self, values: dict[str, Any]) -> None:
         if values["run"]["dir"] is not None:
             raise ConfigError("run.dir is one run's own folder; run.root=FOLDER is for many")
-        nodes = {group: values[group] for group in choices.groups() if group in values}
-        new = {group: text for group, node in nodes.items()
-               if (text := json.dumps([group, node])) not in self.sound}  # fmt: skip
-        bind_all({group: nodes[group] for group in new})
+        nodes = choices.nodes(values)
+        new = {key: text for key, node in nodes.items()
+               if (text := json.dumps([key, node])) not in self.sound}  # fmt: skip
+        bind_all({key: nodes[key] for key in new})
+        if any(key.startswith("tracker.") for key in new):
+            tracking.trackers(values)  # a library may be missing
         self.sound.update(new.values())
 
 

@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Rang
 from hydra.errors import HydraException
 
 from fedrun.core.option import ConfigError
-from fedrun.experiment import choices
+from fedrun.experiment import choices, tracking
 from fedrun.experiment.command_line import brief, parsed
 
 MOST = 10_000  # cells: each costs a twentieth of a second before anything runs
@@ -152,6 +152,12 @@ def _matching(argument: str, key: str, pattern: Glob) -> list[str]:
 
 def _refuse(dimension: Dimension, overrides: Sequence[str]) -> None:
     key = dimension.key.lstrip("+")
+    if tracking.is_about_trackers(key):
+        value = dimension.argument.partition("=")[2]
+        several = f"; several at once stand in brackets: {key}=[{value}]" * ("." not in key)
+        raise ConfigError(
+            f"{dimension.argument} makes no other runs: it says only who is told{several}"
+        )
     if key == "name" or key.startswith("run."):
         raise ConfigError(
             f"{dimension.argument} makes no other runs: {key} says only where a run is kept"

@@ -12,6 +12,7 @@ from fedrun.experiment.interrupt import Interrupts
 from fedrun.experiment.launcher import End, Launcher, Work
 from fedrun.experiment.lock import is_in_use
 from fedrun.experiment.sweep import PENDING, Cell, Sweep, finished
+from fedrun.experiment.tracking import pass_on
 
 AGAIN = 1.0  # seconds between two looks at a run that another process is working on
 
@@ -73,6 +74,7 @@ def work(
     waiting = [cell for cell in sweep.cells if cell.status in PENDING]
     running: dict[Path, tuple[Cell, Work]] = {}
     looked: dict[Path, float] = {}
+    warned: set[str] = set()
     try:
         with Interrupts(), ended(running):
             while True:
@@ -89,7 +91,7 @@ def work(
                 if not running and not waiting:
                     return
                 sleep(LOOK)
-                for cell in _settled(running, search, watcher):
+                for cell in _settled(running, search, watcher, warned):
                     if cell.elsewhere:
                         waiting.append(cell)
                     else:
@@ -138,7 +140,7 @@ def _start(
 
 
 def _settled(
-    running: dict[Path, tuple[Cell, Work]], search: Search, watcher: Watcher
+    running: dict[Path, tuple[Cell, Work]], search: Search, watcher: Watcher, warned: set[str]
 ) -> Iterator[Cell]:
     """The cells that have ended since the last look."""
     for path, (cell, process) in list(running.items()):
@@ -149,6 +151,7 @@ def _settled(
         if end is not None:
             del running[path]
             _end(cell, end)
+            pass_on(end.text, cell.title, warned)
             yield cell
         elif further and cell.status == "running" and search.hopeless(cell):
             cell.status, cell.reason = "pruned", f"behind the others in round {cell.round}"

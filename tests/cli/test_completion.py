@@ -73,7 +73,8 @@ def test_every_group_choice_and_option_is_offered(group: str) -> None:
     for name in names:
         body = yaml.safe_load((choices.folder() / group / f"{name}.yaml").read_text())
         body = body.get(group, body)
-        assert {f"{group}.{key}" for key in body if key != "name"} <= set(all_keys())
+        start = choices.where(group, name)
+        assert {f"{start}.{key}" for key in body if key != "name"} <= set(all_keys())
 
 
 def test_list_completes_groups() -> None:
@@ -175,3 +176,12 @@ class Terminal:
         """The line as it stands after Tab; it is thrown away then."""
         os.write(self.mine, typed.encode() + b"\t\x01echo '\x05|'\n")
         return self.until("|\r\n> ").removesuffix("|\r\n> ").rpartition("\n")[2]
+
+
+def test_options_of_a_tracker_are_offered_with_their_defaults() -> None:
+    assert complete("tracker.wandb.m") == ["tracker.wandb.mode=", "tracker.wandb.model="]
+    assert complete("tracker.wandb.project=") == ["tracker.wandb.project=fedrun"]
+    assert complete("tracker.wandb.model=") == [
+        "tracker.wandb.model=true",
+        "tracker.wandb.model=false",
+    ]

@@ -247,8 +247,8 @@ def test_check_serves_root_keys_too():
 
 @pytest.mark.parametrize(("group", "choice"), SHIPPED)
 def test_every_file_says_what_its_factory_has_as_defaults(group, choice):
-    options = {k: v for k, v in choices.chosen_by(group, choice)[group].items() if k != "name"}
-    assert choices.chosen_by(group, choice)[group]["name"] == choice
+    options = {k: v for k, v in choices.node_of(group, choice).items() if k != "name"}
+    assert choices.node_of(group, choice)["name"] == choice
     bound = bind(group, {"name": choice, **options})
     described = options_of(group, choice)
     for name, option in described.items():

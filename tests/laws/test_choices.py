@@ -10,11 +10,12 @@ from fedrun.experiment.build import GROUPS, build
 from fedrun.experiment.choices import (
     PACKAGE,
     choices,
-    chosen_by,
     config_names,
     doc,
     folder,
     groups,
+    node_of,
+    where,
 )
 from fedrun.experiment.compose import compose
 from fedrun.experiment.config_file import package_of
@@ -40,7 +41,7 @@ def test_every_module_has_a_config_and_the_other_way_round(group):
 
 @pytest.mark.parametrize(("group", "choice"), EVERY)
 def test_the_config_says_what_the_signature_says(group, choice):
-    node = chosen_by(group, choice)[group]
+    node = node_of(group, choice)
     assert next(iter(node)) == "name"
     assert node.pop("name") == choice
     options = options_of(group, choice)
@@ -58,6 +59,8 @@ def test_everything_is_told(group, choice):
     lines = (folder() / group / f"{choice}.yaml").read_text().splitlines()
     command = lines[1] if package_of(folder() / group / f"{choice}.yaml") else lines[0]
     assert re.match(rf"# fedrun \w+ .*\b{group}={choice}\b", command)
+    package = package_of(folder() / group / f"{choice}.yaml")
+    assert package in (None, "_global_", where(group, choice))
 
 
 @pytest.mark.parametrize("algorithm", choices("algorithm"))
