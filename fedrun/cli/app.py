@@ -18,8 +18,10 @@ from fedrun.cli import (
     collector,
     compare,
     evaluate,
+    export,
     listing,
     partition,
+    report,
     reproduce,
     resume,
     runs,
@@ -55,7 +57,9 @@ def build_app() -> typer.Typer:
     app.command()(budget.budget)
     app.command()(audit.audit)
     app.command()(compare.compare)
+    app.command()(report.report)
     app.command()(runs.runs)
+    app.command()(export.export)
     return app
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedrun.cli.collector import at_work
-from fedrun.cli.errors import told
+from fedrun.cli.errors import say, told
 
 
 def evaluate(
@@ -29,9 +29,10 @@ def evaluate(
         from fedrun.core.measure import score
         from fedrun.experiment.build import build
         from fedrun.experiment.directory import read_manifest
-        from fedrun.experiment.evaluation import evaluate as all_figures
+        from fedrun.experiment.evaluation import Scored, figures
+        from fedrun.experiment.evaluation_file import FILE, own_scores, write
         from fedrun.experiment.run import evaluation_config
-        from fedrun.experiment.saved import last_state, load_model
+        from fedrun.experiment.saved import load_model
 
         at_work()
         manifest = read_manifest(run)
@@ -40,6 +41,9 @@ def evaluate(
         params, which = load_model(run, experiment)
         algorithm = experiment.federation.algorithm
         console = Console(highlight=False)
+        # What a report shows is the run's own model on the run's own data.
+        kept = manifest["status"] == "finished" and not overrides
+        scores = own = None
         if algorithm.has_global:
             scores = score(experiment.task, params, experiment.test)
             console.print(
@@ -52,8 +56,13 @@ def evaluate(
             console.print(
                 "Clients' own models are not scored: their figures would tell what noise hides."
             )
-        elif algorithm.personal and manifest["status"] == "finished" and not overrides:
-            with last_state(run, experiment) as state:
-                own_models(console, all_figures(experiment, state))
+        elif algorithm.personal and kept:
+            own = own_scores(run, experiment)
+            own_models(console, figures(experiment, experiment.state, Scored(None, own and [own])))
         elif algorithm.personal:
             console.print("Clients' own models are scored of a finished run, on its own data.")
+        if kept:
+            try:
+                write(run, manifest, experiment, scores, own)
+            except OSError as error:
+                say(f"{run / FILE} was not written: {error.strerror or error}")

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-RELATIONS = {
-    "add_remove": "there or not",
-    "zero_out": "counted or not",
-    "replace_one": "replaced by another",
-}
+from fedrun.report.privacy_words import guarantee, why_not
 
 
 def privacy_lines(statement: Mapping[str, Any] | None) -> Iterator[str]:
@@ -23,24 +19,3 @@ def privacy_lines(statement: Mapping[str, Any] | None) -> Iterator[str]:
     if not statement["real"]:
         yield f"         no guarantee: {why_not(statement)}"
     yield f"         trusted: {statement['trust']}"
-
-
-def guarantee(statement: Mapping[str, Any]) -> str:
-    """Epsilon and delta, of whom, against which neighbours, by whose reckoning."""
-    epsilon = statement["epsilon"]
-    bound = epsilon if isinstance(epsilon, str) else f"<= {epsilon:.4f}"
-    return (
-        f"epsilon {bound} at delta {statement['delta']:g} for each {statement['unit']} "
-        f"({RELATIONS[statement['relation']]}; {statement['accountant']}, {statement['version']})"
-    )
-
-
-def why_not(statement: Mapping[str, Any]) -> str:
-    reasons = []
-    if isinstance(statement["epsilon"], str):
-        reasons.append("no bound is finite (no noise, or delta 0 with Gaussian noise)")
-    if statement["leaky"]:
-        reasons.append("privacy.leaky_diagnostics wrote figures without noise")
-    if statement["rng"] == "seeded":
-        reasons.append("privacy.rng=seeded, and whoever knows the seed can take the noise off")
-    return "; ".join(reasons)

@@ -92,6 +92,11 @@ def hand_out(experiment: Experiment, state: State, crew: Map) -> Scored:
 
 def evaluate(experiment: Experiment, state: State) -> dict[str, float]:
     """The figures, scored here and now."""
+    return figures(experiment, state, score_here(experiment, state))
+
+
+def score_here(experiment: Experiment, state: State) -> Scored:
+    """Scores that are made one after the other, when they are asked for."""
 
     def here(message: Tree, jobs: Any, costs: Any = None) -> Iterator[Any]:
         return (
@@ -101,7 +106,7 @@ def evaluate(experiment: Experiment, state: State) -> dict[str, float]:
             for job in jobs
         )
 
-    return figures(experiment, state, hand_out(experiment, state, here))
+    return hand_out(experiment, state, here)
 
 
 def figures(experiment: Experiment, state: State, scored: Scored) -> dict[str, float]:
