@@ -10,12 +10,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["ConfigError", "Run", "RunError", "__version__", "load", "resume", "sweep", "train"]
+__all__ = [
+    "ConfigError",
+    "Run",
+    "RunError",
+    "Sweep",
+    "__version__",
+    "load",
+    "resume",
+    "sweep",
+    "train",
+]
 
 if TYPE_CHECKING:
     from fedrun.core.option import ConfigError, RunError
     from fedrun.experiment.api import Run, load, resume, train
-    from fedrun.experiment.sweep_api import sweep
+    from fedrun.experiment.sweep_api import Sweep, sweep
 
 
 def __getattr__(name: str) -> object:
@@ -24,10 +34,10 @@ def __getattr__(name: str) -> object:
         from fedrun.experiment import api
 
         return getattr(api, name)
-    if name == "sweep":
+    if name in ("Sweep", "sweep"):
         from fedrun.experiment import sweep_api
 
-        return sweep_api.sweep
+        return getattr(sweep_api, name)
     if name in ("ConfigError", "RunError"):
         from fedrun.core import option
 

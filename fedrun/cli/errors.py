@@ -38,3 +38,9 @@ def told() -> Iterator[None]:
 def say(text: str) -> None:
     """A line on stderr, whatever the terminal."""
     print(text, file=sys.stderr, flush=True)
+
+
+def one_voice(quiet: bool, as_json: bool) -> None:
+    """Refuse two kinds of output at once."""
+    if quiet and as_json:
+        raise ConfigError("--quiet and --json exclude each other: give one")

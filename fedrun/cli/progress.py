@@ -17,11 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from fedrun.cli.privacy_view import privacy_lines
-from fedrun.cli.theme import COLUMNS, THEME, amount, duration, figure, name_of, sparkline
+from fedrun.cli.theme import COLUMNS, THEME, amount, duration, figure, is_live, name_of, sparkline
 from fedrun.core.metric import SCORED
 from fedrun.experiment.build import Experiment
+from fedrun.experiment.config_file import read
 from fedrun.experiment.files import read_json, read_json_lines
 from fedrun.experiment.loop import Event
+
+EPSILON = "privacy/epsilon"
 
 
 class Watching:
@@ -36,6 +39,7 @@ class Watching:
         self.rounds = experiment.settings.rounds
         self.history: list[Mapping[str, float]] = list(history)
         self.began, self.first = monotonic(), len(history)
+        self.cohort = experiment.federation.cohort_size
         self.begin(experiment)
 
     def begin(self, experiment: Experiment) -> None:
@@ -53,6 +57,11 @@ class Watching:
         """Seconds until the last round at the pace of this process so far."""
         done = len(self.history)
         return (monotonic() - self.began) / max(done - self.first, 1) * (self.rounds - done)
+
+    def clients_per_second(self) -> float:
+        """How many are asked, at the pace of this process so far; who came may be a secret."""
+        rounds = len(self.history) - self.first
+        return rounds * self.cohort / max(monotonic() - self.began, 1e-9)
 
 
 class Lines(Watching):
@@ -77,7 +86,7 @@ class Lines(Watching):
 
 
 class Screen(Watching):
-    """A few lines that renew themselves: progress, figures, a sparkline, the time left."""
+    """A few lines that renew themselves: progress, pace, the time left, figures, sparklines."""
 
     def __init__(self, live: Live) -> None:
         super().__init__()
@@ -85,6 +94,8 @@ class Screen(Watching):
 
     def begin(self, experiment: Experiment) -> None:
         self.title = heading(experiment)
+        claimed = experiment.privacy.claim is not None and self.path is not None
+        self.budget = target(self.path) if claimed else None
         self.live.start()
         self.draw()
 
@@ -98,34 +109,56 @@ class Screen(Watching):
         self.drawn = monotonic()
 
     def picture(self) -> Group:
-        done = len(self.history)
-        bar = Table.grid(padding=(0, 1))
-        left = f"{duration(self.remaining())} left" if done > self.first else ""
-        bar.add_row(
-            f"round {done}/{self.rounds}",
-            ProgressBar(total=max(self.rounds, 1), completed=done, width=30),
-            f"[muted]{duration(monotonic() - self.began)}  {left}[/]",
-        )
+        options = self.live.console.options
         table = Table.grid(padding=(0, 2))
-        ascii_only = self.live.console.options.ascii_only
         for name in COLUMNS:
             values = [line[name] for line in self.history if name in line]
             if values:
-                table.add_row(
-                    f"[key]{name_of(name)}[/]",
-                    figure(values[-1]),
-                    f"[course]{sparkline(values, ascii_only=ascii_only)}[/]",
-                )
-        return Group(Text(self.title), bar, table)
+                course = f"[course]{sparkline(values, ascii_only=options.ascii_only)}[/]"
+                if name == EPSILON and self.budget:
+                    course = f"[muted]target {self.budget:g}[/]"
+                table.add_row(f"[key]{name_of(name)}[/]", figure(values[-1]), course)
+        return Group(Text(self.title), self.bar(options.max_width), table)
+
+    def bar(self, width: int) -> Table:
+        """Rounds done, seconds gone and to come, and how many clients a second are asked."""
+        done = len(self.history)
+        head, words = f"round {done}/{self.rounds}", duration(monotonic() - self.began)
+        if done > self.first:
+            words += f", {duration(self.remaining())} left, {rate(self.clients_per_second())}"
+        room = width - len(head) - len(words) - 2
+        bar = Table.grid(padding=(0, 1))
+        middle = ProgressBar(total=max(self.rounds, 1), completed=done, width=max(min(room, 30), 5))
+        bar.add_row(head, middle, f"[muted]{words}[/]")
+        return bar
+
+
+def rate(clients: float) -> str:
+    """
+    >>> rate(1234.5), rate(0.123)
+    ('1,234 clients/s', '0.12 clients/s')
+    """
+    return f"{clients:,.0f} clients/s" if clients >= 10 else f"{clients:.2g} clients/s"
+
+
+def target(path: Path) -> float | None:
+    """What epsilon a run may reach, where its config says so."""
+    found = read(path / "config.yaml")["privacy"].get("target_epsilon")
+    return None if found is None else float(found)
 
 
 @contextmanager
-def observer(quiet: bool) -> Iterator[Watching]:
-    """The view that fits: a live one on a terminal, lines in a pipe, none when quiet."""
+def observer(quiet: bool, as_json: bool = False) -> Iterator[Watching]:
+    """The view that fits: a live one on a terminal, lines in a pipe; JSON or nothing if asked."""
     console = Console(theme=THEME, highlight=False)
-    if quiet:
+    if as_json:
+        from fedrun.cli.events import watching as events
+
+        with events() as watched:
+            yield watched
+    elif quiet:
         yield Watching()
-    elif console.is_terminal:
+    elif is_live(console):
         # no thread of its own beside the workers
         live = Live(console=console, auto_refresh=False, transient=True)
         watching = Screen(live)
@@ -165,9 +198,13 @@ def say_how_to_resume(watching: Watching) -> None:
         )
 
 
-def ending(path: Path, watching: Watching, quiet: bool) -> None:
-    """The closing words on the terminal; for scripts the run's path alone."""
-    if quiet:
+def ending(path: Path, watching: Watching, quiet: bool, as_json: bool = False) -> None:
+    """The closing words on the terminal; for scripts the run's path alone, or one more event."""
+    if as_json:
+        from fedrun.cli.events import finished
+
+        finished(path, watching)
+    elif quiet:
         print(path)
     else:
         closing(path, watching, Console(theme=THEME, highlight=False))
@@ -185,13 +222,16 @@ def closing(path: Path, watching: Watching, console: Console, shown: Path | None
     for heading in ("last round", "best", "in round"):
         table.add_column(heading, justify="right")
     table.add_column("course" if lines else "")
+    names = [name for name in summary["final"] if "@" not in name
+             and name.startswith((*SCORED, "train/loss", "train/accuracy"))]  # fmt: skip
+    widest = max((len(name_of(name)) for name in names), default=0)
+    room = max(min(26, console.width - widest - 37), 4)  # beside three columns of figures
     for name, value in summary["final"].items():
-        if name.startswith((*SCORED, "train/loss", "train/accuracy")) and "@" not in name:
+        if name in names:
             best = summary["best"].get(name)
             row = (figure(best["value"]), str(best["round"])) if best else ("", "")
             values = [line[name] for line in lines if name in line]
-            # 26 makes 80 columns of the table
-            course = sparkline(values, 26, ascii_only=ascii_only) if values else ""
+            course = sparkline(values, room, ascii_only=ascii_only) if values else ""
             table.add_row(f"[key]{name_of(name)}[/]", figure(value), *row, f"[course]{course}[/]")
     console.print(table)
     rejected = sum(line.get("clients/rejected", 0) for line in lines)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedrun.cli.collector import at_work
-from fedrun.cli.errors import told
+from fedrun.cli.errors import one_voice, told
 
 
 def resume(
@@ -22,13 +22,17 @@ def resume(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print the run's path only.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what happens as JSON lines, nothing else.")
+    ] = False,
 ) -> None:
     """Go on from the last checkpoint, to the same bytes as if nothing had happened."""
     with told():
+        one_voice(quiet, as_json)
         from fedrun.cli.progress import ending, observer
         from fedrun.experiment import run as runs
 
         at_work()
-        with observer(quiet) as watching:
+        with observer(quiet, as_json) as watching:
             path = runs.resume(run, overrides or [], watching)
-        ending(path, watching, quiet)
+        ending(path, watching, quiet, as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fedrun.cli.arguments import Overrides, split
-from fedrun.cli.errors import say, told
+from fedrun.cli.errors import one_voice, say, told
 from fedrun.core.option import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def sweep(
     ] = None,
     sampler: Annotated[
         Literal["tpe", "random"] | None,
-        typer.Option(help="Search --trials cells, not the grid. Needs fedrun[sweep]."),
+        typer.Option(help="Search --trials cells, not the grid. Needs the extra sweep."),
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Cells that are searched.")] = None,
     sampler_seed: Annotated[
@@ -47,7 +47,7 @@ def sweep(
     ] = True,
     launcher: Annotated[
         Literal["local", "submitit"],
-        typer.Option(help="Where cells run; submitit: SLURM. Needs fedrun[slurm]."),
+        typer.Option(help="Where cells run; submitit: SLURM. Needs the extra slurm."),
     ] = "local",
     slurm: Annotated[
         list[str] | None,
@@ -68,7 +68,8 @@ def sweep(
     with told():
         from fedrun.cli.sweep_view import ending, list_cells, watching
 
-        refuse(sampler, trials, sampler_seed, slurm, launcher, quiet and as_json)
+        one_voice(quiet, as_json)
+        refuse(sampler, trials, sampler_seed, slurm, launcher)
         config, rest = split(overrides or [])
         planned: Sweep
         search: Search | None = None
@@ -105,7 +106,7 @@ def sweep(
 
 def refuse(
     sampler: str | None, trials: int | None, seed: int | None, slurm: list[str] | None,
-    launcher: str, twice: bool,
+    launcher: str,
 ) -> None:  # fmt: skip
     if sampler and trials is None:
         raise ConfigError(f"--sampler {sampler} needs --trials N: how many cells are searched")
@@ -115,8 +116,6 @@ def refuse(
         raise ConfigError("--sampler-seed has no effect without --sampler tpe or --sampler random")
     if slurm and launcher != "submitit":
         raise ConfigError("--slurm has no effect without --launcher submitit")
-    if twice:
-        raise ConfigError("--quiet and --json exclude each other: give one")
 
 
 def launched(launcher: str, slurm: list[str] | None, planned: Sweep) -> Launcher:

@@ -25,6 +25,7 @@ STATES = {
     "waiting": "[muted]waiting[/]",
 }
 FIXED = 27  # letters that state, round and the gaps take
+EPSILON = "privacy/epsilon"
 MANY = 60  # cells: of more the closing table shows what matters
 
 
@@ -100,7 +101,8 @@ def table(sweep: Sweep, cells: Sequence[Cell], width: int, *, why: bool = True) 
     metric = shown_metric(sweep)
     end = name_of(metric) if metric else ""
     columns = [max(len(key), *(len(value_of(cell, key)) for cell in sweep.cells)) for key in keys]
-    room = width - len(str(len(sweep.cells))) - FIXED - max(len(end), 6)
+    spends = any(EPSILON in cell.figures for cell in sweep.cells)
+    room = width - len(str(len(sweep.cells))) - FIXED - max(len(end), 6) - 9 * spends
     apart = sum(columns) + 2 * len(columns) <= room  # a column for each key, where they fit
     # What is too long ends in dots; the last column takes what is left.
     view = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="muted", width=width)
@@ -115,10 +117,13 @@ def table(sweep: Sweep, cells: Sequence[Cell], width: int, *, why: bool = True) 
         view.add_column(escape(tail(heads, wide)), no_wrap=True, min_width=wide)
     view.add_column("state", no_wrap=True, min_width=10)
     view.add_column("round", justify="right", no_wrap=True, min_width=7)
+    if spends:
+        view.add_column("epsilon", justify="right", no_wrap=True, min_width=7)
     view.add_column(end, no_wrap=True, overflow="ellipsis", ratio=1)
     for cell in cells:
         words = [value_of(cell, key) for key in keys] if apart else [tail(lines[cell.number], wide)]
-        view.add_row(str(cell.number), *map(escape, words), state(cell), rounds(cell),
+        spent = [spending(cell)] * spends
+        view.add_row(str(cell.number), *map(escape, words), state(cell), rounds(cell), *spent,
                      outcome(cell, metric, why=why))  # fmt: skip
     return view
 
@@ -138,6 +143,12 @@ def rounds(cell: Cell) -> str:
     if cell.status == "finished":
         return str(cell.round)
     return f"{cell.round}/{cell.rounds}" if cell.round or cell.status == "running" else ""
+
+
+def spending(cell: Cell) -> str:
+    """The epsilon of the rounds that are done."""
+    epsilon = cell.figures.get(EPSILON)
+    return "" if epsilon is None else figure(epsilon)
 
 
 def outcome(cell: Cell, metric: str | None, *, why: bool) -> str:

@@ -14,7 +14,7 @@ from rich.live import Live
 
 from fedrun.cli.errors import say
 from fedrun.cli.sweep_table import closing, cost_table, counts, picture
-from fedrun.cli.theme import THEME, figure
+from fedrun.cli.theme import THEME, figure, is_live
 from fedrun.core.metric import SCORED
 from fedrun.experiment.sweep_work import Nobody
 
@@ -112,12 +112,14 @@ def watching(sweep: Sweep, quiet: bool, as_json: bool) -> Iterator[Silent]:
             yield Silent(sweep)
         elif as_json:
             yield Json(sweep)
-        elif console.is_terminal:
+        elif is_live(console):
             with Live(console=console, auto_refresh=False, transient=True) as live:
                 yield Screen(sweep, live)
         else:
             yield Lines(sweep, console)
     except KeyboardInterrupt:
+        if as_json:
+            emit("interrupted", path=str(sweep.path), **tally(sweep))
         done = sweep.count("finished")
         say(f"\n{done} of {sweep.size} cells are done, the others saved. "
             "The same command goes on.")  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.theme import Theme
 
 THEME = Theme({"key": "cyan", "muted": "dim", "course": "blue", "good": "green", "bad": "red"})
@@ -29,6 +30,11 @@ PARTS = {
 }
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-~=+*#"
+
+
+def is_live(console: Console) -> bool:
+    """Whether lines can renew themselves there: a terminal that can move up."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 def figure(value: float) -> str:

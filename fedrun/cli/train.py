@@ -8,7 +8,8 @@ import typer
 
 from fedrun.cli.arguments import Overrides, compose_arguments
 from fedrun.cli.collector import at_work
-from fedrun.cli.errors import told
+from fedrun.cli.errors import one_voice, told
+from fedrun.core.option import ConfigError
 
 
 def train(
@@ -19,6 +20,9 @@ def train(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print the run's path only.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what happens as JSON lines, nothing else.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where this very run was left unfinished.")
     ] = False,
@@ -28,8 +32,11 @@ def train(
     A finished run of the same config is found again, never overwritten.
     """
     with told():
+        one_voice(quiet, as_json)
         composed = compose_arguments(overrides)
         if dry_run:
+            if as_json:
+                raise ConfigError("--json has no effect with --dry-run, which trains nothing")
             from fedrun.cli.dry_run import dry_run as check
 
             at_work()
@@ -39,6 +46,6 @@ def train(
         from fedrun.experiment import run
 
         at_work()
-        with observer(quiet) as watching:
+        with observer(quiet, as_json) as watching:
             path = run.train(composed, watching, resume_unfinished=resume)
-        ending(path, watching, quiet)
+        ending(path, watching, quiet, as_json)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -19,6 +19,10 @@ from fedrun.experiment.directory import read_manifest
 from fedrun.experiment.files import read_json, read_json_lines
 from fedrun.experiment.picture import html
 from fedrun.experiment.saved import load_model
+from fedrun.experiment.sweep_record import FILE, read_sweep
+
+if TYPE_CHECKING:
+    from fedrun.experiment.sweep_api import Sweep
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,12 @@ class Run:
     @property
     def metrics(self) -> Any:
         """One row a round: a pandas DataFrame where pandas is installed, else a list of dicts."""
-        return _table(self.path / "metrics.jsonl")
+        return frame(read_json_lines(self.path / "metrics.jsonl"))
 
     @property
     def clients(self) -> Any:
         """One row per client and round, in the same form as `metrics`."""
-        return _table(self.path / "clients.jsonl")
+        return frame(read_json_lines(self.path / "clients.jsonl"))
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -62,6 +66,21 @@ class Run:
         params, _ = load_model(self.path, experiment)
         return experiment.task.load(params).eval()
 
+    def export(
+        self,
+        to: str = "safetensors",
+        out: str | Path | None = None,
+        *,
+        checkpoint: int | None = None,
+        client: str | None = None,
+    ) -> Path:
+        """Write the model for other programs, as `fedrun export` does; the file's path."""
+        from fedrun.experiment.export import export
+
+        place = None if out is None else Path(out)
+        with own_threads():
+            return export(self.path, to, place, checkpoint=checkpoint, client=client).file
+
     def _repr_html_(self) -> str:
         """What a notebook shows: status, figures, and a curve."""
         lines = read_json_lines(self.path / "metrics.jsonl")
@@ -69,9 +88,14 @@ class Run:
         return html(str(self.path), self.status, rounds, lines)
 
 
-def load(path: str | Path) -> Run:
-    """A run directory that is there already; ConfigError where it is none."""
+def load(path: str | Path) -> Run | Sweep:
+    """A run directory, or a sweep's folder, that is there already; ConfigError where it is none."""
     found = Path(path).expanduser()
+    if (found / FILE).is_file() or found.name == FILE:
+        from fedrun.experiment.sweep_api import Sweep
+
+        read_sweep(found)
+        return Sweep(found.parent if found.name == FILE else found)
     read_manifest(found)
     return Run(found)
 
@@ -104,8 +128,8 @@ def own_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _table(path: Path) -> Any:
-    rows = read_json_lines(path)
+def frame(rows: list[dict[str, Any]]) -> Any:
+    """A pandas DataFrame where pandas is installed, else the rows."""
     try:
         import pandas as pd  # type: ignore[import-untyped,unused-ignore]
     except ImportError:

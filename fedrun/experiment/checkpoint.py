@@ -58,9 +58,14 @@ def save_checkpoint(folder: Path, tree: Tree, facts: dict[str, Any], keep: int) 
         raise
     sync_folder(folder)
     write_bytes(folder / "latest", (target.name + "\n").encode())
+    drop_old(folder, keep)
+    return target
+
+
+def drop_old(folder: Path, keep: int) -> None:
+    """Leave the newest `keep` checkpoints."""
     for old in _found(folder)[:-keep]:
         shutil.rmtree(old)
-    return target
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""A run as a few lines of HTML, for a notebook: what it is, its figures, and one curve as SVG.
+"""Runs as a few lines of HTML, for a notebook: what they are, their figures, and curves as SVG.
 
 Everything that comes from a file is escaped; the picture needs no script and no network, and takes
 its text colour from the page, light or dark.
@@ -7,6 +7,7 @@ its text colour from the page, light or dark.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from math import isfinite
 from typing import Any
@@ -19,6 +20,7 @@ LINE = "#0072B2"
 MOST = 400  # points of the curve
 
 Lines = Sequence[Mapping[str, Any]]
+Points = Sequence[tuple[int, float]]
 
 
 def html(name: str, status: str, rounds: int, lines: Lines) -> str:
@@ -53,12 +55,28 @@ def table(lines: Lines) -> str:
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def curve(metric: str, points: Sequence[tuple[int, float]]) -> str:
+def curve(metric: str, points: Points) -> str:
     """The course of one figure, with the ends of both axes written at them."""
-    if len(points) > MOST:
-        points = [points[at * (len(points) - 1) // (MOST - 1)] for at in range(MOST)]
-    first, last = points[0][0], points[-1][0]
-    low, high = min(value for _, value in points), max(value for _, value in points)
+    first, last = points[0], points[-1]
+    words = f"{metric} from round {first[0]} to {last[0]}: {first[1]:.4g} to {last[1]:.4g}"
+    return curves(metric, [Course("", points, LINE)], words)
+
+
+@dataclass(frozen=True)
+class Course:
+    """A line of a picture; `title` is shown where the mouse rests on it."""
+
+    title: str
+    points: Points
+    colour: str
+    opacity: float = 1.0
+
+
+def curves(metric: str, courses: Sequence[Course], words: str) -> str:
+    """Courses of one figure over the same axes; words: what is in it, for who cannot see it."""
+    every = [point for one in courses for point in one.points]
+    first, last = min(at for at, _ in every), max(at for at, _ in every)
+    low, high = min(value for _, value in every), max(value for _, value in every)
     wide = (WIDTH - LEFT - 10) / max(last - first, 1)
     tall = (HEIGHT - BOTTOM - TOP) / (high - low if high > low else 1.0)
     base = HEIGHT - BOTTOM
@@ -66,8 +84,15 @@ def curve(metric: str, points: Sequence[tuple[int, float]]) -> str:
     def place(at: int, value: float) -> str:
         return f"{LEFT + (at - first) * wide:.1f},{base - (value - low) * tall:.1f}"
 
-    words = f"{metric} from round {first} to {last}: {points[0][1]:.4g} to {points[-1][1]:.4g}"
-    path = " ".join(place(at, value) for at, value in points)
+    def line(one: Course) -> str:
+        path = " ".join(place(at, value) for at, value in thinned(one.points))
+        pale = f' stroke-opacity="{one.opacity:g}"' if one.opacity < 1 else ""
+        title = f"<title>{escape(one.title)}</title>" if one.title else ""
+        return (
+            f'<polyline points="{path}" fill="none" stroke="{one.colour}"{pale} '
+            f'stroke-width="1.8">{title}</polyline>'
+        )
+
     right = WIDTH - 10
     texts = (
         (LEFT - 4, base, "end", f"{low:.3g}"), (LEFT - 4, TOP + 9, "end", f"{high:.3g}"),
@@ -83,6 +108,12 @@ def curve(metric: str, points: Sequence[tuple[int, float]]) -> str:
         f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}" '
         f'style="max-width:100%" font-family="sans-serif" font-size="11" '
         f'fill="currentColor"><path d="M{LEFT},{TOP}V{base}H{right}" fill="none" '
-        f'stroke="currentColor" stroke-opacity="0.4"/><polyline points="{path}" fill="none" '
-        f'stroke="{LINE}" stroke-width="1.8"/>{labels}</svg>'
+        f'stroke="currentColor" stroke-opacity="0.4"/>{"".join(map(line, courses))}{labels}</svg>'
     )
+
+
+def thinned(points: Points) -> Points:
+    """At most `MOST` of them, the first and the last among these."""
+    if len(points) <= MOST:
+        return points
+    return [points[at * (len(points) - 1) // (MOST - 1)] for at in range(MOST)]

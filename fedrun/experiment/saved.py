@@ -44,12 +44,17 @@ def load_model(path: Path, experiment: Experiment) -> tuple[Tree, str]:
         tree, _ = load_checkpoint(newest)
         params = model_of(tree["server"])
         which = f"the model of round {tree['round']} (the run is {manifest['status']})"
+    return fitting(path, experiment, params), which
+
+
+def fitting(path: Path, experiment: Experiment, params: Tree) -> Tree:
+    """The saved parameters in the model's order; a `RunError` where they are another model's."""
     whole = experiment.task.current() | experiment.task.current_buffers()
     expected = {name: tuple(leaf.shape) for name, leaf in whole.items()}
     found = {name: tuple(leaf.shape) for name, leaf in params.items()}
     if expected != found:
         raise RunError(f"the model saved in {path} does not fit this config's model or data set")
-    return Tree({name: params[name] for name in expected}), which
+    return Tree({name: params[name] for name in expected})
 
 
 @contextmanager

@@ -4,58 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from fedrun.experiment import sweep as sweeps
 from fedrun.experiment import sweep_search
-from fedrun.experiment.api import Run
+from fedrun.experiment.api import Run, frame
 from fedrun.experiment.launcher import Launcher, Local
+from fedrun.experiment.sweep_cells import cell_of, lines, row
+from fedrun.experiment.sweep_picture import html
+from fedrun.experiment.sweep_record import read_sweep
 from fedrun.experiment.sweep_work import Nobody, Search, work
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that has been worked off. rows: one a cell, in the order of the sweep."""
+    """A sweep's folder, read when it is asked for something."""
 
     path: Path
-    rows: list[dict[str, Any]]
-    runs: list[Run]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One a cell, in the order of the sweep: what the sweep has set there, status, rounds,
+        reason (of a failure), the figures of a finished run, and the run's path."""
+        return [row(cell) for cell in self._cells]
 
     @property
     def table(self) -> Any:
-        """One row a cell: what the sweep has set, status, rounds, final figures, the run's path.
+        """The rows as a pandas DataFrame where pandas is installed, else as they are."""
+        return frame(self.rows)
 
-        A pandas DataFrame where pandas is installed, else a list of dicts.
-        """
-        try:
-            import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-        except ImportError:
-            return self.rows
-        return pd.DataFrame(self.rows)
+    @property
+    def metrics(self) -> Any:
+        """One row per cell and round, unfinished cells as far as they came: what the sweep has set
+        there, then what `Run.metrics` holds; in the form of `table`."""
+        return frame([
+            {"cell": cell["title"], **cell["set"], **line}
+            for cell in self._cells for line in lines(cell["path"])
+        ])  # fmt: skip
+
+    @property
+    def runs(self) -> list[Run]:
+        """The finished ones."""
+        return [Run(cell["path"]) for cell in self._cells if cell["status"] == "finished"]
 
     @property
     def failures(self) -> dict[str, str]:
         """Why cells have failed, by what the sweep has set in them."""
         return {row["cell"]: row["reason"] for row in self.rows if row["status"] == "failed"}
 
+    @property
+    def _cells(self) -> list[dict[str, Any]]:
+        return [cell_of(noted) for noted in read_sweep(self.path)["cells"]]
+
     def _repr_html_(self) -> str:
-        """What a notebook shows: a line for each cell."""
-        named = [name for row in self.rows for name in row if name not in ("cell", "run")]
-        keys = [name for name in dict.fromkeys(named) if not name.startswith(HIDDEN)]
-        head = "".join(f"<th>{escape(key)}</th>" for key in keys)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(_short(row.get(key)))}</td>" for key in keys) + "</tr>"
-            for row in self.rows
-        )
-        return (
-            f'<div class="fedrun-sweep"><b>{escape(str(self.path))}</b>: {len(self.rows)} cells'
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
-
-
-HIDDEN = ("time/", "comm/", "clients/", "train/examples")  # in a notebook's table
+        """What a notebook shows: a line for each cell, and the courses of a figure."""
+        return html(str(self.path), [(row(cell), lines(cell["path"])) for cell in self._cells])
 
 
 def sweep(
@@ -93,34 +97,4 @@ def sweep(
         work(planned, jobs, launcher or Local(), Nobody(), search)
     finally:
         planned.close()
-    rows = [_row(cell) for cell in planned.cells]
-    runs = [Run(cell.job.path) for cell in planned.cells if cell.status == "finished"]
-    return Sweep(planned.path, rows, runs)
-
-
-def _row(cell: sweeps.Cell) -> dict[str, Any]:
-    values = cell.job.composed.values
-    row: dict[str, Any] = {"cell": cell.title}
-    for word in cell.swept:
-        key = word.partition("=")[0].lstrip("+")
-        row[key] = cell.job.composed.config_name if key == "config" else _value(values, key)
-    row |= {"status": cell.status, "rounds": cell.round, "reason": cell.reason}
-    figures = cell.figures if cell.status == "finished" else {}
-    return {
-        **row,
-        **{name: value for name, value in figures.items() if "/" in name},
-        "run": str(cell.job.path),
-    }
-
-
-def _value(values: dict[str, Any], key: str) -> Any:
-    node: Any = values
-    for part in key.split("."):
-        node = node[int(part)] if isinstance(node, list) else node[part]
-    return node["name"] if isinstance(node, dict) and "name" in node else node
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return Sweep(planned.path)

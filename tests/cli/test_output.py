@@ -177,7 +177,7 @@ def test_list_group_names_every_option_with_its_meaning(fedrun, group: str) -> N
     for choice in choices.choices(group):
         assert f"{group}={choice}" in out
         for option in options_of(group, choice).values():
-            assert f"{group}.{option.name}" in out
+            assert f"{choices.where(group, choice)}.{option.name}" in out
             assert option.doc, f"{group}={choice}: {option.name} has no line in the docstring"
 
 
@@ -228,6 +228,7 @@ def test_a_terminal_shows_a_live_view(folder: Path) -> None:
     assert error == ""
     assert b"\x1b[" in seen
     assert re.search(rb"round \d+/30", seen)
+    assert re.search(rb"s left, [\d,.]+ clients/s", seen)
     assert "train loss" in seen.decode()
     assert b"all rounds done" in seen
 

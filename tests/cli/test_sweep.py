@@ -227,9 +227,10 @@ def test_from_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [run.status for run in done.runs] == ["finished", "finished"]
     assert done.table[2]["test/accuracy"] == done.runs[1].summary["final"]["test/accuracy"]
     assert list(done.failures) == ["seed=0 local.lr=1e+38", "seed=1 local.lr=1e+38"]
+    assert package.load(done.path) == done
     page = done._repr_html_()
     assert "<th>test/accuracy</th>" in page
-    assert page.count("<tr>") == 5
+    assert page.count("<tr>") == 7  # a head, four cells, two reasons
     with pytest.raises(TypeError, match="overrides is a list"):
         package.sweep("train", "seed=0,1")
 
