@@ -106,7 +106,12 @@ class Stream(Protocol):
     """Secret random numbers of one purpose in one round at one client, from the stream's begin on.
 
     They come from a cryptographic generator, and asking again gives the ones that follow.
+
+    key: the 32 bytes of AES-256 whose keystream in counter mode, from counter 0 on, the words are.
     """
+
+    @property
+    def key(self) -> bytes: ...
 
     def words(self, count: int) -> Array:
         """uint64 [count], uniform: those that `uniform` would be made of."""

@@ -30,8 +30,10 @@ from fedrun.engine._private import private, private_how
 ROWS = 1000  # of a gradient or loss over a whole set at once
 
 
-def general(task: Task, examples: Examples, local: Local, seed: int) -> General:
-    """`General` over these examples."""
+def general(
+    task: Task, examples: Examples, local: Local, seed: int, compiled: bool = False
+) -> General:
+    """`General` over these examples. compiled: as in `private`."""
     names, statistics = list(task.parameters), set(task.buffers)
 
     @cache  # most methods never ask for it
@@ -113,8 +115,8 @@ def general(task: Task, examples: Examples, local: Local, seed: int) -> General:
         solver=solver,
         loss=lambda params_C, rows: measure(params_C, rows, False)[0],
         gradient=gradient,
-        private=private(task, examples, local),
-        private_how=partial(private_how, task),
+        private=private(task, examples, local, compiled),
+        private_how=partial(private_how, task, examples, local, compiled),
     )
 
 

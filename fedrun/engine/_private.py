@@ -37,6 +37,7 @@ from fedrun.core.tree import Tree, row, stack
 from fedrun.engine._batches import batches
 from fedrun.engine._captured import captured
 from fedrun.engine._clipped_sum import Way
+from fedrun.engine._compiler import UnavailableError
 from fedrun.engine._draws import draws_while_training, lent_generator
 from fedrun.engine._ghost import ghost
 from fedrun.engine._noise import Noise
@@ -45,12 +46,23 @@ from fedrun.engine._per_example import can_be_lifted, lifted, one_by_one
 from fedrun.engine._private_kernel import private_kernel
 from fedrun.engine._separate import refuse_mixing
 from fedrun.engine._sums import Sums
+from fedrun.engine._whole_steps import WholeSteps, whole_steps
 
 
 def private(
-    task: Task, examples: Examples, local: Local
+    task: Task, examples: Examples, local: Local, compiled: bool = False
 ) -> Callable[[PrivateSteps], Callable[[ChunkPlan], Solver]]:
-    """`General.private`; a `ConfigError` for what it cannot train."""
+    """`General.private`; a `ConfigError` for what it cannot train.
+
+    compiled: leave whole clients to the compiled kernel where it knows the model.
+    """
+
+    @cache
+    def whole() -> WholeSteps | None:
+        try:
+            return whole_steps(task, examples, local) if compiled else None
+        except UnavailableError:
+            return None
 
     @cache  # most runs never ask for it
     def at_hand() -> Trainer:
@@ -83,8 +95,13 @@ def private(
             context: Tree | None = None,
         ) -> Trained:
             assert objective is None, "no objective of its own can be clipped example by example"
-            trainer, lr = at_hand(), local.lr(plan.round - 1)
+            lr = local.lr(plan.round - 1)
             free = [name for name in task.parameters if only is None or name in only]
+            weigh = local.displacement and partial(local.displacement, lr=lr)
+            if (kernel := whole()) and kernel.takes(start, free, steps):
+                trained, seen_C = kernel.train(start, free, steps, plan, drift, anchor, mu, lr)
+                return Trained(trained, torch.from_numpy(plan.steps), seen_C, weigh)
+            trainer = at_hand()
             ends, sums = [], []
             for index, client in enumerate(plan.clients):
                 terms = Terms(flat(drift, index, free), flat(anchor, index, free), mu)
@@ -93,7 +110,6 @@ def private(
                 )
                 ends.append(end)
                 sums.append(seen)
-            weigh = local.displacement and partial(local.displacement, lr=lr)
             return Trained(stack(ends), torch.from_numpy(plan.steps), torch.stack(sums), weigh)
 
         return solve
@@ -107,12 +123,19 @@ def way_of(task: Task) -> Way:
     return known or (lifted(task) if can_be_lifted(task) else one_by_one(task))
 
 
-def private_how(task: Task) -> str:
+def private_how(task: Task, examples: Examples, local: Local, compiled: bool = False) -> str:
     """The way that gradients and noise go, which decides their bits: `ghost, compiled`."""
+    why = ""
+    if compiled:
+        try:
+            whole_steps(task, examples, local)
+            return "private: compiled kernel"
+        except UnavailableError as reason:
+            why = f" ({reason})"
     first = next(iter(task.parameters.values()))
     on_cpu = first.device.type == "cpu" and first.dtype in (torch.float32, torch.float64)
     noise = "compiled" if on_cpu and private_kernel() else "PyTorch's noise"
-    return f"private: {way_of(task).name}, {noise}"
+    return f"private: {way_of(task).name}, {noise}{why}"
 
 
 @dataclass(frozen=True)

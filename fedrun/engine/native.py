@@ -60,7 +60,7 @@ def native(
             name="native",
             how=COMPILED,
             solver=compiled(task, examples, local, kernel),
-            general=general(task, examples, local, seed),
+            general=general(task, examples, local, seed, compiled=True),
             chunk_size=lambda cohort, steps: chunk or chunk_size(products, local, cohort, steps),
             open=lambda work: open_workers(work, workers),
         )

@@ -48,6 +48,7 @@ class _Stream:
     """The keystream of one key, read from its begin to wherever the last call came."""
 
     def __init__(self, key: bytes) -> None:
+        self.key = key
         self._cipher = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
     def words(self, count: int) -> Array:

@@ -202,7 +202,7 @@ def test_a_mechanism_without_streams_is_told_what_it_lacks(short_way, tmp_path, 
         "from dataclasses import replace\n"
         "from fedrun.privacy.central import central\n\n\n"
         "def noise(sampling, rounds, seed):\n"
-        "    \"\"\"Central noise that does not say where it comes from.\"\"\"\n"
+        '    """Central noise that does not say where it comes from."""\n'
         "    return replace(central(sampling, rounds, seed), streams=None)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))

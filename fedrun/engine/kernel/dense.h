@@ -127,14 +127,6 @@ constexpr auto AFFINE_WIDE = updates<WIDE, true>(EACH), AFFINE_ONE = updates<1, 
 
 constexpr int HALF = LANES / 2;
 
-// In a register from here on: GCC would read a value from memory once for each use of it.
-static inline Vector loaded(Vector v) {
-#if defined(__x86_64__)
-  asm("" : "+v"(v));
-#endif
-  return v;
-}
-
 // sum[i] += the products of d with row i of a panel of N vectors, sum[HALF + i] those of e
 template <int N>
 static inline void dot(const float* w, const float* d, const float* e, Vector* sum) {

@@ -1,10 +1,9 @@
 // Sums of outer products of float32 vectors, in float64: what clipped gradients of linear layers are.
 #pragma once
 
-#include "vector.h"
+#include "doubles.h"
 
-constexpr int DOUBLES = LANES / 2, TALL = 6, BROAD = 3 * DOUBLES, DEEP = 64;
-typedef double Doubles __attribute__((vector_size(DOUBLES * 8)));
+constexpr int TALL = 6, BROAD = 3 * DOUBLES, DEEP = 64;
 
 // sum[o][i] += d[r][o] x[r][i] over rows r, for TALL or fewer outputs and a block of BROAD inputs;
 // x lies in rows of BROAD
@@ -57,14 +56,4 @@ static void add_outer(const float* x, const double* d, const double* factors, in
         products<1>(block, slopes + o, deep, outputs, sum + size_t(o) * inputs + i, inputs, width);
     }
   }
-}
-
-static inline double square_sum(const float* x, int count) {
-  double sum[16] = {};
-  int i = 0;
-  for (; i + 16 <= count; i += 16)
-    for (int k = 0; k < 16; k++) sum[k] += double(x[i + k]) * x[i + k];
-  for (; i < count; i++) sum[0] += double(x[i]) * x[i];
-  for (int k = 1; k < 16; k++) sum[0] += sum[k];
-  return sum[0];
 }

@@ -32,6 +32,13 @@ static inline Vector load(const float* p) {
 }
 static inline void store(float* p, Vector v) { memcpy(p, &v, sizeof v); }
 static inline Vector all(float x) { return Vector{} + x; }
+// In a register from here on: GCC would read a value from memory once for each use of it.
+static inline Vector loaded(Vector v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#endif
+  return v;
+}
 static inline int round_up(int n, int step) { return (n + step - 1) / step * step; }
 
 struct Free {
