@@ -286,6 +286,7 @@ def test_the_way_and_what_stands_in_it_are_told(monkeypatch, tmp_path):
         _private_network.loaded_library.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_kernel_that_computes_something_else_is_not_kept(monkeypatch, tmp_path):
     for path in SOURCE.parent.glob("*.*"):
         text = path.read_text()
