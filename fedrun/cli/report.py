@@ -76,14 +76,14 @@ def report(
         content = work(places, asked, evaluate)
         from fedrun.report.page.page import page
 
-        text = page(content, places)
+        # A file name or argument that was no Unicode stands in a manifest as half a letter.
+        written = page(content, places).encode(errors="replace")
         if file == DASH:
-            sys.stdout.write(text)
+            sys.stdout.write(written.decode())
         else:
             from fedrun.experiment.files import write_bytes
 
-            # A file name or argument that was no Unicode stands in a manifest as half a letter.
-            write_bytes(file, text.encode(errors="replace"))
+            write_bytes(file, written)
             print(file)
         for note in content.notes:
             say(note)

@@ -23,6 +23,16 @@ class Feature:
     category: str | None = None
     missing: float | None = None
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether its constants are the training rows' own, and not those of a scale such as bytes.
+
+        >>> Feature("grey", divide_by=255).is_fitted, Feature("age", 38.6, 13.6).is_fitted
+        (False, True)
+        """
+        given = (self.category, self.missing) == (None, None) and self.divide_by is not None
+        return not (given and self.subtract == 0 and float(self.divide_by or 0).is_integer())
+
     def to_json(self) -> dict[str, Any]:
         if self.category is not None:
             return {"name": self.name, "category": self.category}
@@ -48,6 +58,14 @@ class Preparation:
     def lists(self) -> list[tuple[Feature, ...]]:
         """Every list of features that there is."""
         return [each for each in (self.features, *self.by_client.values()) if each]
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether some constants are the training rows' own."""
+        every = [feature for features in self.lists() for feature in features]
+        return any(
+            feature.is_fitted for feature in [*every, *([self.target] if self.target else [])]
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without what is not there."""

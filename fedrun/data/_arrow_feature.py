@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Normalized = Literal["auto", "pixel", "train", "none"]
+LOST = "; the constants are not kept"
 
 
 def columns_as_input(
@@ -37,6 +38,7 @@ def columns_as_input(
     """float32 (train, test) of these rows: [N, channels, height, width] of a column of pictures,
     else what the columns hold, side by side, in their order; and what was done."""
     columns = {name: plain(table, name) for name in names}
+    lost = LOST if normalize != "none" else ""
     pictures = [name for name, column in columns.items() if kind_of(column) == "picture"]
     if pictures:
         if len(names) > 1:
@@ -67,9 +69,11 @@ def columns_as_input(
         halves = [_side_by_side([part[half] for part in parts]) for half in (0, 1)]
         features = tuple(feature for *_, found in parts for feature in found)
         how = f"columns {', '.join(names)}, normalize={normalize}, side by side"
-        done = Preparation(how, features if halves[0].shape[1:] == (len(features),) else ())
+        named = halves[0].shape[1:] == (len(features),)
+        done = Preparation(how if named else how + lost, features if named else ())
     if shape is not None and len(shape) > 1:
-        done = Preparation(f"{done.how}, in the shape {list(shape)}")
+        again = "" if done.how.endswith(LOST) else lost
+        done = Preparation(f"{done.how}, in the shape {list(shape)}{again}")
     return _shaped(halves[0], shape), _shaped(halves[1], shape), done
 
 

@@ -19,6 +19,7 @@ from fedrun.experiment.directory import read_manifest
 from fedrun.experiment.files import read_json, read_json_lines
 from fedrun.experiment.picture import html
 from fedrun.experiment.saved import load_model
+from fedrun.experiment.sweep_cells import lines
 from fedrun.experiment.sweep_record import FILE, read_sweep
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Run:
     @property
     def metrics(self) -> Any:
         """One row a round: a pandas DataFrame where pandas is installed, else a list of dicts."""
-        return frame(read_json_lines(self.path / "metrics.jsonl"))
+        return frame(self._rounds())
 
     @property
     def clients(self) -> Any:
@@ -83,9 +84,14 @@ class Run:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: status, figures, and a curve."""
-        lines = read_json_lines(self.path / "metrics.jsonl")
         rounds = int(config_file.read(self.path / "config.yaml")["rounds"])
-        return html(str(self.path), self.status, rounds, lines)
+        return html(str(self.path), self.status, rounds, self._rounds())
+
+    def _rounds(self) -> list[dict[str, Any]]:
+        """The lines of its metrics; of a run that is at work, or was cut off, the whole ones."""
+        if self.status == "finished":
+            return read_json_lines(self.path / "metrics.jsonl")
+        return lines(self.path)
 
 
 def load(path: str | Path) -> Run | Sweep:

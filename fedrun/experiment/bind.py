@@ -68,7 +68,7 @@ def bind_all(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Bound]:
     for key, node in nodes.items():
         group, name = key.partition(".")[0], node.get("name")
         if not isinstance(name, str):
-            problems.append(f"{group} has no name: choose one with {group}=NAME")
+            problems.append(f"{key} has no name: choose one with {group}=NAME")
             continue
         found = factory.factory(group, name)
         given = {option: value for option, value in node.items() if option != "name"}

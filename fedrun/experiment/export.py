@@ -9,7 +9,7 @@ The model is read back from what was written, and must answer as the run's own d
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from fedrun.experiment.build import Experiment, build
 from fedrun.experiment.checkpoint import NAME, load_checkpoint
 from fedrun.experiment.choices import node_of
 from fedrun.experiment.compose import compose
-from fedrun.experiment.config_file import read
 from fedrun.experiment.export_client import own_model
 from fedrun.experiment.export_facts import facts
 from fedrun.experiment.export_form import FORMS, Form
@@ -77,7 +76,7 @@ def export(
     form.check()
     manifest = read_manifest(run)
     target = place(run, form, out)
-    experiment = built(run, manifest, overrides)
+    experiment, config = built(run, manifest, overrides)
     if client is not None:
         if checkpoint is not None:
             raise ConfigError("--client takes the newest state, and no --checkpoint")
@@ -90,12 +89,11 @@ def export(
         params, which = load_model(run, experiment)
     module = deepcopy(experiment.task.load(params)).cpu().eval()
     rows = torch.from_numpy(experiment.dataset.test.x[:ROWS])
-    caution = (
-        None
-        if client is not None
-        else of_clients(experiment, str(read(run / "config.yaml")["algorithm"]["name"]))
-    )
-    told = facts(run, manifest, experiment, module, which, caution, form)
+    method = str(config["algorithm"]["name"])
+    caution = None if client is not None else of_clients(experiment, method)
+    told = facts(run, manifest, config, experiment, module, which, caution, form)
+    if checkpoint is not None:
+        told["training"]["rounds"] = checkpoint
     content = form.write(module, rows[:2], told)
     difference = compared(form, content, module, rows)
     target.parent.mkdir(exist_ok=True)
@@ -128,8 +126,11 @@ def place(run: Path, form: Form, out: Path | None) -> Path:
     return out
 
 
-def built(run: Path, manifest: dict[str, Any], overrides: Sequence[str]) -> Experiment:
-    """The run's federation on a CPU, by the engine that runs any model; on the same data."""
+def built(
+    run: Path, manifest: dict[str, Any], overrides: Sequence[str]
+) -> tuple[Experiment, Mapping[str, Any]]:
+    """The run's federation on a CPU, by the engine that runs any model, on the same data; and its
+    config, with where these lie now."""
     for word in overrides:
         if not word.startswith(("data.root=", "data.path=")):
             raise ConfigError(
@@ -143,7 +144,7 @@ def built(run: Path, manifest: dict[str, Any], overrides: Sequence[str]) -> Expe
             f"the data of {run} came out different from when the run began, and with them what is "
             f"known of the model's input; bring the old data back"
         )
-    return experiment
+    return experiment, moved.values
 
 
 def of_clients(experiment: Experiment, method: str) -> str | None:

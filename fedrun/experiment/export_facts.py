@@ -3,6 +3,8 @@ from, and what may be said of its privacy."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,14 @@ import torch
 from torch import nn
 
 import fedrun
-from fedrun.core.dataset import Spec
+from fedrun.core.dataset import Dataset, Spec
+from fedrun.core.preparation import Preparation
 from fedrun.experiment.build import Experiment
-from fedrun.experiment.config_file import read
 from fedrun.experiment.export_form import INPUT, OUTPUT, Form
 from fedrun.experiment.files import read_json
+from fedrun.experiment.tracked import PLACES
 
 SCHEMA = 1
-PLACES = ("root", "path", "test_path")  # where files lay is of no use elsewhere
 MEANINGS = {
     "classes": "a score (logit) for each class; softmax over the last axis gives probabilities",
     "binary": "one logit; its sigmoid is the probability of the second class",
@@ -25,23 +27,25 @@ MEANINGS = {
     "tokens": "at each position a score (logit) for each symbol to come next",
 }
 UNKNOWN = "not recorded: what the reader of this data set does to raw examples must be seen there"
+UNNOISED = "the preparation's constants are figures of the training rows, without any noise"
+WITHHELD = "the constants are withheld: they would tell of single clients"
 
 
 def facts(
     run: Path,
     manifest: dict[str, Any],
+    config: Mapping[str, Any],
     experiment: Experiment,
     module: nn.Module,
     which: str,
     caution: str | None,
     form: Form,
 ) -> dict[str, Any]:
-    """All of them, but the file's own name and sum."""
+    """All of them, but the file's own name and sum.
+
+    config: the run's, with where the data lie now.
+    """
     dataset, spec = experiment.dataset, experiment.dataset.spec
-    config = read(run / "config.yaml")
-    prepared = dataset.prepared.to_json() if dataset.prepared else {"how": UNKNOWN}
-    if experiment.partition.data is not None:
-        prepared["then"] = f"changed for its client by the partition ({experiment.partition.rule})"
     summary = read_json(run / "summary.json") if manifest["status"] == "finished" else {}
     return {
         "schema": SCHEMA,
@@ -59,7 +63,7 @@ def facts(
             "shape": ["batch", *spec.input_shape],
             "dtype": "float32" if spec.vocabulary is None else "int64",
             **symbols(spec),
-            "preparation": prepared,
+            "preparation": preparation(experiment),
         },
         "output": {
             "name": OUTPUT,
@@ -71,7 +75,7 @@ def facts(
         "task": spec.kind,
         "data": {
             "name": dataset.name,
-            "source": dataset.source,
+            "source": source(dataset, config["data"]),
             "licence": dataset.licence or None,
             "sha256": manifest["data"]["sha256"],
             "config": {key: value for key, value in config["data"].items() if key not in PLACES},
@@ -89,12 +93,42 @@ def facts(
     }
 
 
+def preparation(experiment: Experiment) -> dict[str, Any]:
+    """What was done to raw examples."""
+    prepared = told(experiment)
+    found = prepared.to_json() if prepared else {"how": UNKNOWN}
+    if experiment.partition.data is not None:
+        found["then"] = f"changed for its client by the partition ({experiment.partition.rule})"
+    return found
+
+
+def told(experiment: Experiment) -> Preparation | None:
+    """What may be told of the preparation: of a private run nothing of single clients."""
+    prepared = experiment.dataset.prepared
+    if prepared and prepared.by_client and experiment.privacy.claim is not None:
+        return replace(prepared, how=f"{prepared.how}; {WITHHELD}", by_client={})
+    return prepared
+
+
+def source(dataset: Dataset, config: Mapping[str, Any]) -> str:
+    """Where the data came from, without the folders in which they lie on this machine."""
+    words = dataset.source
+    for place in (Path(config[key]).expanduser() for key in PLACES if config.get(key)):
+        if place.is_absolute():
+            words = words.replace(str(place), place.name)
+    return words
+
+
 def privacy(experiment: Experiment, summary: dict[str, Any]) -> dict[str, Any] | None:
     """The statement about all rounds; None where the run claims nothing."""
     if experiment.privacy.claim is None:
         return None
     unknown = "not stated before the run is finished; privacy.json has what was released so far"
-    return dict(summary.get("privacy") or {"epsilon": unknown})
+    found = dict(summary.get("privacy") or {"epsilon": unknown})
+    prepared = told(experiment)
+    if prepared and prepared.is_fitted:
+        found["caveats"] = [*found.get("caveats", []), UNNOISED]
+    return found
 
 
 def symbols(spec: Spec) -> dict[str, Any]:

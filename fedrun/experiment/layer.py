@@ -164,7 +164,11 @@ def _several(group: str, value: Any, file: Path) -> tuple[list[str], dict[str, A
                 f" such as '{group}: {{{choices.choices(group)[-1]}: {{...}}}}'"
             )
         options[key] = {name: one for name, one in (node or {}).items() if name != "name"}
-        names.append((node or {}).get("name", key))
+        names.append(name := (node or {}).get("name", key))
+        if choices.short(str(name)) != key:
+            raise ConfigError(
+                f"{said}.{key}: options of {name} stand under {choices.where(group, str(name))}"
+            )
     return factory.check_choices(said, group, names), options
 
 

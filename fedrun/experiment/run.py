@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -25,15 +26,13 @@ from fedrun.experiment.place import run_path
 from fedrun.experiment.saved import whole_model
 from fedrun.experiment.settings import Settings
 from fedrun.experiment.summary import summarise
-from fedrun.experiment.tracking import Tracking, tell_again, words
+from fedrun.experiment.tracking import Node, Tracking, asked, tell_again, words
 
 # `data.root` and `data.path` say where the bytes lie; that they are the same bytes is checked.
 MAY_CHANGE = (
     "rounds", "engine.workers", "evaluate.", "checkpoint.", "stop.", "data.root",
     "data.path", "tracker",
 )  # fmt: skip
-
-
 SECONDS = 5.0  # between checkpoints, where no number of rounds is asked for
 
 
@@ -72,7 +71,7 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
             tell_again(path, manifest, tracking)
             return path
         if resume_unfinished:
-            return resume(path, words(composed.overrides), observer)
+            return resume(path, [], observer, asked(composed))
         if is_in_use(path):
             raise in_use(path)
         raise ConfigError(
@@ -102,11 +101,18 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
     return path
 
 
-def resume(path: Path, overrides: Sequence[str], observer: Observer) -> Path:
-    """Go on from the last checkpoint, with the same bits as if nothing had happened."""
+def resume(
+    path: Path, overrides: Sequence[str], observer: Observer, tracker: Node | None = None
+) -> Path:
+    """Go on from the last checkpoint, with the same bits as if nothing had happened.
+
+    tracker: that group of the config, in place of the saved one.
+    """
     manifest = read_manifest(path)
     before = saved_config(path, manifest)
     composed = compose(str(path / "config.yaml"), overrides) if overrides else before
+    if tracker:
+        composed = replace(composed, values={**composed.values, "tracker": tracker})
     refuse_changes(before.values, composed.values)
     tracking = Tracking(composed.values)
     same = config_hash(composed.values) == config_hash(before.values)

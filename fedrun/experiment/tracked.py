@@ -12,7 +12,7 @@ from typing import Any
 from fedrun.core.tracker import Row, Tracked
 
 NO_PART_OF_IT = ("name", "run", "tracker")  # where a run is kept, and who looks on
-PLACES = ("root", "path")  # of data on this machine: they may name a user
+PLACES = ("root", "path", "test_path")  # of data on this machine: they may name a user
 LONGEST = 2000  # letters of a value: a config may hold somebody's data
 
 

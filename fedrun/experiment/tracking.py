@@ -16,11 +16,13 @@ from fedrun.core.option import ConfigError
 from fedrun.core.tracker import Row, Session, Status, Tracked, Tracker, figures_of
 from fedrun.experiment import choices
 from fedrun.experiment.bind import bind_all, made
+from fedrun.experiment.compose import Composed
 from fedrun.experiment.files import read_json_lines
 from fedrun.experiment.lock import take_lock
 from fedrun.experiment.tracked import ends, tracked
 
 GROUP = "tracker"
+Node = Mapping[str, Any]
 
 
 class Tracking:
@@ -137,6 +139,13 @@ def pass_on(said: str, whose: str, warned: set[str]) -> None:
         if match and match[1] not in warned:
             warned.add(match[1])
             say(f"{whose}: {line.removeprefix('fedrun: ')} (said once, whatever other cells say)")
+
+
+def asked(composed: Composed) -> Node | None:
+    """The trackers that a command names, by its words or its config file; None where it leaves an
+    unfinished run those that it began with."""
+    node: Node = composed.values[GROUP]
+    return node if words(composed.overrides) or node != {"name": choices.NOBODY} else None
 
 
 def words(overrides: Sequence[str]) -> list[str]:

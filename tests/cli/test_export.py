@@ -17,6 +17,7 @@ import fedrun as api
 from fedrun.data.wine import wine
 from fedrun.experiment import run as runs
 from fedrun.experiment.compose import compose
+from fedrun.experiment.export_facts import UNNOISED
 from fedrun.experiment.export_form import quiet
 from fedrun.experiment.run import Nobody
 
@@ -82,6 +83,7 @@ def test_checkpoints_and_unfinished_runs(fedrun, run: Path) -> None:
     assert out.startswith("the model of round 2,")
     two, last = load_file("two.safetensors"), load_file(run / "model.safetensors")
     assert not torch.equal(two["1.weight"], last["1.weight"])
+    assert facts("two.safetensors")["training"]["rounds"] == 2
     error = fedrun(f"export {run} --checkpoint 1", 2).err
     assert "no checkpoint of round 1 (kept: 2, 3)" in error
 
@@ -210,3 +212,61 @@ def test_onnx_through_the_command(fedrun, run: Path) -> None:
     before = file.read_bytes()
     fedrun(f"export {run} --to onnx")
     assert file.read_bytes() == before
+
+
+PRIVATE = ["privacy=central", "privacy.noise_multiplier=1", "clients.per_round=0.5",
+           "clients.sampling=poisson"]  # fmt: skip
+
+
+def test_constants_of_a_private_run_are_told_to_have_no_noise(fedrun, folder: Path) -> None:
+    run = fedrun.small(folder / "run", *PRIVATE)
+    out = fedrun(f"export {run}").out
+    assert UNNOISED in out
+    told = facts(run / "export" / "model.safetensors")
+    assert told["privacy"]["caveats"][-1] == UNNOISED
+    assert told["input"]["preparation"]["features"]
+    digits = fedrun.small(folder / "digits", *PRIVATE, "data=digits")
+    assert UNNOISED not in fedrun(f"export {digits}").out
+    assert UNNOISED not in facts(digits / "export" / "model.safetensors")["privacy"]["caveats"]
+
+
+def test_constants_of_single_clients_are_withheld_of_a_private_run(
+    fedrun, folder: Path, monkeypatch
+) -> None:
+    (folder / "apart.py").write_text(APART)
+    monkeypatch.syspath_prepend(folder)
+    for private in (False, True):
+        run = folder / f"run{private}"
+        fedrun.small(run, "data=apart:apart", *(PRIVATE if private else []))
+        out = fedrun(f"export {run}").out
+        told = facts(run / "export" / "model.safetensors")
+        assert ("withheld" in out) is private
+        assert ("features_by_client" in told["input"]["preparation"]) is not private
+        assert UNNOISED not in out
+
+
+APART = '''
+from dataclasses import replace
+
+from fedrun.core.preparation import Preparation
+from fedrun.data.wine import wine
+
+def apart():
+    """Each client prepares its rows in its own way."""
+    data = wine()
+    return replace(data, prepared=Preparation("apart", by_client={"own": data.prepared.features}))
+'''
+
+
+def test_nobody_is_told_where_the_data_lay(fedrun, folder: Path) -> None:
+    lines = [f"{row},{row % 2}" for row in range(40)]
+    (folder / "t.csv").write_text("\n".join(["x,y", *lines]))
+    path = f"data.path={folder / 't.csv'}"
+    run = fedrun.small(folder / "run", "data=table", path, "data.target=y")
+    fedrun(f"export {run}")
+    told = facts(run / "export" / "model.safetensors")
+    assert told["data"]["source"] == "t.csv, target y"
+    assert str(folder) not in json.dumps(told)
+    (folder / "t.csv").rename(folder / "moved.csv")
+    fedrun(f"export {run} data.path={folder / 'moved.csv'}")
+    assert facts(run / "export" / "model.safetensors")["data"]["source"] == "moved.csv, target y"

@@ -38,6 +38,13 @@ def test_one_run_gets_its_page_and_prints_where(fedrun, folder: Path, made_run):
     assert fedrun("report r --out -").out == text
 
 
+def test_an_argument_that_was_no_unicode(fedrun, folder: Path, made_run):
+    made_run(folder / "r", [0.5, 0.6], manifest={"command": "fedrun train run.dir=\udcff"})
+    assert "run.dir=?" in fedrun("report r --out -").out
+    fedrun("report r")
+    assert "run.dir=?" in Path("r/report.html").read_text()
+
+
 def test_where_it_is_written(fedrun, folder: Path, made_run):
     made_run(folder / "runs" / "a", [0.5], seed=0)
     made_run(folder / "runs" / "b", [0.6], seed=1)

@@ -17,6 +17,7 @@ from fedrun.data.breast_cancer import breast_cancer
 from fedrun.data.diabetes import diabetes
 from fedrun.data.digits import digits
 from fedrun.data.heart_disease import heart_disease
+from fedrun.data.huggingface import huggingface
 from fedrun.data.libsvm import libsvm
 from fedrun.data.markov_text import markov_text
 from fedrun.data.table import table
@@ -123,6 +124,45 @@ def test_arrays_and_sparse_rows(tmp_path: Path) -> None:
     data = libsvm(path=str(tmp_path / "t.svm"), normalize="train")
     raw = {"1": [float(n) for n in range(20)], "2": [float(n * n) for n in range(20)]}
     assert rows(data) == expected(data.prepared.features, raw)
+
+
+@pytest.mark.parametrize(
+    ("shape", "normalize", "words"),
+    [(None, "train", "side by side; the constants are not kept"),
+     ([4], "train", "side by side; the constants are not kept"),
+     ([1, 4], "train", "side by side; the constants are not kept, in the shape [1, 4]"),
+     ([1, 4], "none", "side by side, in the shape [1, 4]")],
+)  # fmt: skip
+def test_constants_that_are_not_kept(tmp_path: Path, shape, normalize, words) -> None:
+    pa = pytest.importorskip("pyarrow", reason="needs the extra hf")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra hf")
+    grids = [[[row, 1], [2, row * row]] for row in range(20)]
+    file = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"x": grids, "label": [0, 1] * 10}), file)
+    told = huggingface(path=str(file), normalize=normalize, shape=shape).prepared
+    assert told == Preparation(f"columns x, normalize={normalize}, {words}")
+
+
+def test_a_list_keeps_its_constants_unless_it_is_given_another_shape(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow", reason="needs the extra hf")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra hf")
+    file = tmp_path / "t.parquet"
+    pairs = [[row, row * row] for row in range(20)]
+    parquet.write_table(pa.table({"x": pairs, "label": [0, 1] * 10}), file)
+    told = huggingface(path=str(file), normalize="train").prepared
+    assert [feature.name for feature in told.features] == ["x[0]", "x[1]"]
+    told = huggingface(path=str(file), normalize="train", shape=[1, 2]).prepared
+    assert told.features == ()
+    assert told.how.endswith("in the shape [1, 2]; the constants are not kept")
+
+
+def test_whether_constants_are_the_training_rows_own() -> None:
+    assert wine().prepared.is_fitted
+    assert not digits().prepared.is_fitted
+    assert Preparation("x", (Feature("city", category="Bern"),)).is_fitted
+    assert Preparation("x", (Feature("same", divide_by=None),)).is_fitted
+    assert Preparation("x", target=Feature("y", 0.5)).is_fitted
+    assert Preparation("x", by_client={"a": (Feature("age", 3.5, 2.5),)}).is_fitted
 
 
 def test_what_has_no_constants_is_told_in_words() -> None:

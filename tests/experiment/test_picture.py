@@ -78,3 +78,14 @@ def test_everything_from_files_is_escaped(tmp_path: Path):
     text = html(evil, evil, 2, lines)
     assert "<script" not in text
     assert text.count("&lt;script&gt;") == 3
+
+
+def test_a_run_at_work_may_be_in_the_middle_of_a_line(tmp_path: Path, made_run):
+    for status in ("finished", "running"):
+        path = made_run(tmp_path / status, [0.5, 0.6], status=status)
+        with (path / "metrics.jsonl").open("a") as file:
+            file.write('{"round": 3, "te')
+    assert "running, round 2 of 2" in fedrun.load(tmp_path / "running")._repr_html_()
+    assert len(fedrun.load(tmp_path / "running").metrics) == 2
+    with pytest.raises(fedrun.RunError, match="damaged at line 3"):  # nobody is writing there
+        fedrun.load(tmp_path / "finished")._repr_html_()

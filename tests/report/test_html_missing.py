@@ -122,6 +122,18 @@ def test_a_privacy_statement_is_whole_and_clients_are_withheld(tmp_path, made_ru
     assert html.count('class="dot"') == 2 + 6
 
 
+@pytest.mark.parametrize("name", ["none", "central"])
+def test_a_private_runs_clock_and_holdings_are_in_no_manifest_fact(tmp_path, made_run, read, name):
+    manifest = {"started": "2026-01-01T10:00:00+00:00", "ended": "2026-01-01T10:00:07+00:00",
+                "data": {"name": "d", "sha256": "1", "train": 4711}}  # fmt: skip
+    config = {"privacy": {"name": name}}
+    made_run(tmp_path / "a", [0.1, 0.2], config=config, manifest=manifest)
+    for held in (False, True):
+        _, html, _ = read(tmp_path, show_clients=held)
+        assert ("10:00:07" in html) is (name == "none")
+        assert ("4711" in html) is (name == "none" or held)
+
+
 def test_an_unfinished_private_run_tells_what_is_known(tmp_path, made_run, read, furnish):
     run = made_run(tmp_path / "a", [0.1], status="interrupted", config={"privacy": {"name": "x"}})
     claim = {"trust": "trust words", "caveats": ["a caveat"]}

@@ -74,6 +74,13 @@ def test_a_line_goes_through_its_points():
     assert (found[0][1] + found[1][1]) / 2 == pytest.approx(found[2][1], abs=0.1)
 
 
+def test_there_is_no_half_round():
+    svg = str(chart("c", "t", "w", [line("a", [0.0, 1.0, 0.5])], "round", "y"))
+    assert ">2</text>" in svg
+    assert "1.5" not in svg
+    assert ">1.5</text>" in str(chart("c", "t", "w", [line("a", [0, 1, 0.5])], "MB", "y"))
+
+
 def test_a_band_is_as_high_as_its_interval():
     one = line("a", [0.5, 0.5], half=0.1, n=3)
     svg = str(chart("c", "t", "w", [one], "round", "y"))
@@ -180,8 +187,17 @@ def test_many_labels_stand_together(tmp_path: Path):
     assert "l96 to l98" in picture
 
 
-def test_a_broken_partition_is_a_run_error(tmp_path: Path):
-    (tmp_path / "partition.npz").write_bytes(b"no zip")
+@pytest.mark.parametrize("cells", [[[0, 3, 1]], [[0, 0]], [0]])
+def test_cells_of_no_client_or_label_are_a_run_error(tmp_path: Path, cells):
+    np.savez(tmp_path / "partition.npz", train_cells=np.array(cells, np.int32))
+    told = written(tmp_path, clients=12_000, classes=["a", "b"], counts="partition.npz")
+    with pytest.raises(RunError, match="is damaged"):
+        read_held(told)
+
+
+@pytest.mark.parametrize("content", [b"no zip", b"PK\x03\x04 and no more"])
+def test_a_broken_partition_is_a_run_error(tmp_path: Path, content: bytes):
+    (tmp_path / "partition.npz").write_bytes(content)
     with pytest.raises(RunError, match="is damaged"):
         read_held(written(tmp_path, clients=12_000, classes=["a"], counts="partition.npz"))
 

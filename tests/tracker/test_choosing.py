@@ -109,6 +109,7 @@ def test_two_of_one_short_name_are_refused(spy, folder: Path, monkeypatch) -> No
     ("text", "said"),
     [("tracker: {name: wandb, project: x}", "options stand under the name of a choice"),
      ("tracker: {wandbb: {}}", "did you mean 'wandb'?"),
+     ("tracker: {w: {name: wandb}}", "tracker.w: options of wandb stand under tracker.wandb"),
      ("tracker: 5", "takes a name, or several"),
      ("tracker: {none: {}, wandb: {}}", "none stands alone")],
 )  # fmt: skip

@@ -10,11 +10,11 @@ from fedrun.core.option import ConfigError
 from fedrun.core.tracker import flat, library
 from fedrun.experiment import run as runs
 from fedrun.experiment.audit import verify
-from fedrun.experiment.choices import choices
+from fedrun.experiment.choices import choices, groups, node_of
 from fedrun.experiment.compose import compose
 from fedrun.experiment.config_text import config_hash
 from fedrun.experiment.directory import read_manifest
-from fedrun.experiment.tracked import ends, hyperparameters
+from fedrun.experiment.tracked import PLACES, ends, hyperparameters
 from fedrun.tracker import none as tracker_none
 
 OWN = "tracker=own_tracker:spy"
@@ -225,6 +225,25 @@ def test_going_on_unfinished_keeps_the_choice(spy, train, rows) -> None:
     assert all(check.holds for check in verify(Path("run")).checks)
 
 
+def test_going_on_unfinished_takes_the_choice_of_a_config_file(spy, train, folder: Path) -> None:
+    spy.failing, spy.failure = ("log", (2,)), KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        train(OWN, "run.dir=run")
+    spy.failing = ""
+    spy.calls.clear()
+    train("run.dir=run", resume_unfinished=True)  # names none: those that it began with
+    assert [call[0] for call in spy.calls][-1] == "finish"
+    text = (folder / "run" / "config.yaml").read_text()
+    other = re.sub(r"(?m)^tracker:\n(  .*\n)+", "tracker: own_tracker:other\n", text)
+    Path("mine.yaml").write_text(other)
+    manifest = json.loads((folder / "run" / "manifest.json").read_text())
+    Path("run/manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
+    spy.calls.clear()
+    composed = compose("mine.yaml", ["run.dir=run"])
+    runs.train(composed, runs.Nobody(), resume_unfinished=True)
+    assert spy.calls == [("other", 1), ("other", 2), ("other", 3)]
+
+
 def test_two_runs_of_one_config_have_two_keys(spy, train) -> None:
     train(OWN, "run.dir=a")
     train(OWN, "run.dir=b")
@@ -260,6 +279,12 @@ def test_places_and_data_in_a_config_are_not_told() -> None:
     assert told.keys().isdisjoint({"run", "name", "tracker"})
     assert told["data"]["x"].startswith("3200 letters, SHA-256 ")
     assert "root" not in hyperparameters({"data": {"root": "/home/me", "name": "mnist"}})["data"]
+
+
+def test_every_option_that_names_a_place_is_known() -> None:
+    options = {key for group in groups() for choice in choices(group)
+               for key in node_of(group, choice)}  # fmt: skip
+    assert {key for key in options if key.endswith(("root", "path"))} == {*PLACES}
 
 
 @pytest.mark.parametrize("name", [name for name in choices("tracker") if name != "none"])

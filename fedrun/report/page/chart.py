@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fedrun.report.comparison_curve import Curve
+from fedrun.report.comparison_curve import AXES, Curve
 from fedrun.report.page.svg import element, path, picture, tick_texts, ticks
 
 WIDTH, HEIGHT = 760.0, 340.0
@@ -168,6 +168,8 @@ def _frame(axes: Axes, across: str, up: str, clip: str) -> list[Markup]:
         inside.append(element("path", class_="grid", d=path([(LEFT, y), (axes.right, y)])))
         inside.append(element("text", text, x=LEFT - 8, y=y + 4, text_anchor="end"))
     values = ticks(*axes.x, 8)
+    if across == AXES["rounds"]:
+        values = [value for value in values if value.is_integer()]
     for value, text in zip(values, tick_texts(values), strict=True):
         x = axes.at_x(value)
         inside.append(element("path", class_="axis", d=path([(x, base), (x, base + 4)])))

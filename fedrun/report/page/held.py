@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -60,13 +62,14 @@ def read_held(run: Path) -> Held:
             raise ValueError("it has no clients")
         known = classes if counts.shape[1] == len(classes) else []
         return Held(str(facts["rule"]), names, known, counts, sizes)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (LookupError, TypeError, ValueError, OSError, BadZipFile) as error:
         raise RunError(f"{run / 'partition.json'} is damaged: {error!r}") from error
 
 
 def _cells(run: Path, count: int, classes: int) -> tuple[Array, Array]:
     """From client, class and rows of each cell that has any."""
-    with np.load(run / "partition.npz") as arrays:
+    content = BytesIO((run / "partition.npz").read_bytes())  # NumPy leaves a bad zip open
+    with np.load(content, allow_pickle=False) as arrays:
         client, label, rows = arrays["train_cells"].T.astype(np.int64)
     sizes = np.bincount(client, rows, count).astype(np.int64)
     shown = client < MOST_CLIENTS

@@ -88,7 +88,7 @@ def page(content: Content, places: Sequence[Path]) -> str:
         "privacy": privacy(content, why),
         "runs": ran(content),
         "others": [(short_path(other.path), other) for other in content.others],
-        "manifest": manifest_facts(content.records),
+        "manifest": manifest_facts(content),
         "sweeps": sweeps,
         "commands": runs,
         "configs": configs(content),

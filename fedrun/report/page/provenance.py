@@ -20,6 +20,8 @@ from fedrun.report.table_layout import figure, rounds
 
 OF_A_RUN = ("status", "command", "started", "ended", "config", "model", "audit", "seal", "files",
             "resumed", "error", "schema")  # fmt: skip
+# Of private runs: no guarantee covers how long they took, and what the clients hold.
+CLOCK, HELD = ("started", "ended"), ("data.train", "partition.sha256")
 HASH = re.compile("[0-9a-f]{64}")
 MOST_TEXT = 20_000  # letters of a config, should it hold data
 MOST_VALUES = 4
@@ -104,13 +106,17 @@ def _hash(found: Any) -> str:
     return str(found.get("sha256", "-"))[:12] if isinstance(found, Mapping) else "-"
 
 
-def manifest_facts(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
+def manifest_facts(content: Content) -> list[tuple[str, list[str]]]:
     """Every key of the manifests that is not of a single run, with the values that it has."""
+    records = content.records
     values: dict[str, dict[str, None]] = {}
     own = set(OF_A_RUN) - ({"started", "ended", "config", "model"} if len(records) == 1 else set())
     for record in records:
+        untold: tuple[str, ...] = ()
+        if is_private(record):
+            untold = CLOCK if content.asked.held else CLOCK + HELD
         for key, value in flat({k: v for k, v in record.manifest.items() if k not in own}):
-            if value not in ("", None, {}, []):
+            if key not in untold and value not in ("", None, {}, []):
                 values.setdefault(key, {})[str(value)] = None
     for found in values.values():
         if len(found) > 1 and all(HASH.fullmatch(text) for text in found):
