@@ -61,14 +61,14 @@ def export(
 
 def show(done: Exported) -> None:
     """What was written, and what its user must know first."""
-    from fedrun.experiment.export_facts import UNNOISED
+    from fedrun.experiment.protection import FITTED
 
     model, given, answer = (done.facts[part] for part in ("model", "input", "output"))
     print(f"{model['what']}, {model['parameters']:,} parameters, as {model['format']}")
     if "caution" in model:
         print(f"note     {model['caution']}")
-    if UNNOISED in (done.facts["privacy"] or {}).get("caveats", []):
-        print(f"note     no guarantee covers all: {UNNOISED}")
+    if FITTED in (done.facts["privacy"] or {}).get("caveats", []):
+        print(f"note     no guarantee covers all: {FITTED}")
     print(f"input    {shaped(given)}; {given['preparation']['how']}")
     print(f"output   {shaped(answer)}; {answer['meaning']}")
     print(checked(done))

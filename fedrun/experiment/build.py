@@ -30,7 +30,12 @@ from fedrun.experiment import choices
 from fedrun.experiment.bind import Bound, bind_all, made
 from fedrun.experiment.counting import refuse_target
 from fedrun.experiment.participants import cohort_size, drawn_cohorts, sampling_of, seen_clients
-from fedrun.experiment.protection import refuse_algorithm, refuse_own_tests, refuse_sampling
+from fedrun.experiment.protection import (
+    refuse_algorithm,
+    refuse_own_tests,
+    refuse_sampling,
+    told_of_preparation,
+)
 from fedrun.experiment.settings import Settings, read_settings
 
 GROUPS = (
@@ -123,6 +128,7 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
         classes=max(2, dataset.spec.outputs) if dataset.spec.labelled else None,
         held=partition.train.only(held.seen),
     )
+    privacy = told_of_preparation(privacy, dataset)
     train = dataset.train
     if privacy.answers:
         train = replace(train, y=privacy.answers(train.y))

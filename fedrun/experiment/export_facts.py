@@ -27,7 +27,6 @@ MEANINGS = {
     "tokens": "at each position a score (logit) for each symbol to come next",
 }
 UNKNOWN = "not recorded: what the reader of this data set does to raw examples must be seen there"
-UNNOISED = "the preparation's constants are figures of the training rows, without any noise"
 WITHHELD = "the constants are withheld: they would tell of single clients"
 
 
@@ -124,11 +123,8 @@ def privacy(experiment: Experiment, summary: dict[str, Any]) -> dict[str, Any] |
     if experiment.privacy.claim is None:
         return None
     unknown = "not stated before the run is finished; privacy.json has what was released so far"
-    found = dict(summary.get("privacy") or {"epsilon": unknown})
-    prepared = told(experiment)
-    if prepared and prepared.is_fitted:
-        found["caveats"] = [*found.get("caveats", []), UNNOISED]
-    return found
+    caveats = list(experiment.privacy.claim.caveats)
+    return dict(summary.get("privacy") or {"epsilon": unknown, "caveats": caveats})
 
 
 def symbols(spec: Spec) -> dict[str, Any]:

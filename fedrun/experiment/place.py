@@ -44,4 +44,4 @@ def is_choice(value: str) -> bool:
 
 def safe(text: str) -> str:
     """Only letters, digits, dot, underscore and hyphen; nothing that leaves its folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or "run"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text.replace("e+", "e")).strip(".-") or "run"

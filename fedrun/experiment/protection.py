@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from fedrun.accounting import running_epsilon
 from fedrun.core.algorithm import Algorithm
+from fedrun.core.dataset import Dataset
 from fedrun.core.option import ConfigError
 from fedrun.core.privacy import Privacy
 from fedrun.core.task import Task
 from fedrun.experiment.bind import Bound
+
+FITTED = (
+    "inputs are scaled by means and deviations of the training rows, or coded by their categories; "
+    "none of that has noise"
+)
+
+
+def told_of_preparation(privacy: Privacy, dataset: Dataset) -> Privacy:
+    """The guarantee is about training: what was done to the rows before is told beside it."""
+    prepared = dataset.prepared
+    if privacy.claim is None or prepared is None or not prepared.is_fitted:
+        return privacy
+    caveats = (*privacy.claim.caveats, FITTED)
+    return replace(privacy, claim=replace(privacy.claim, caveats=caveats))
 
 
 def refuse_sampling(privacy: str, sampling: str) -> None:

@@ -31,7 +31,7 @@ from fedrun.experiment.tracking import Node, Tracking, asked, tell_again, words
 # `data.root` and `data.path` say where the bytes lie; that they are the same bytes is checked.
 MAY_CHANGE = (
     "rounds", "engine.workers", "evaluate.", "checkpoint.", "stop.", "data.root",
-    "data.path", "tracker",
+    "data.path", "data.test_path", "tracker",
 )  # fmt: skip
 SECONDS = 5.0  # between checkpoints, where no number of rounds is asked for
 

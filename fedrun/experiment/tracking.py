@@ -31,6 +31,8 @@ class Tracking:
     def __init__(self, values: Mapping[str, Any]) -> None:
         """ConfigError for a wrong option, and for a library that is not installed."""
         self.values = values
+        # Clocks tell who came, and what a tool is told may leave the machine.
+        self.untimed = values["privacy"]["name"] != "none"
         self.trackers = trackers(values)
         self.sessions: dict[str, Session] = {}
         self.told: dict[str, int] = {}  # rounds, by tracker
@@ -65,7 +67,11 @@ class Tracking:
         while self.told[name] < len(self.history):
             row = self.history[self.told[name]]
             self.told[name] += 1  # before the call: an interrupt in it makes no round come twice
-            session.log(figures_of(row), int(row["round"]), self.ends[self.told[name]])
+            figures, at = figures_of(row), self.ends[self.told[name]]
+            if self.untimed:
+                figures = {key: figures[key] for key in figures if not key.startswith("time/")}
+                at = self.ends[0]
+            session.log(figures, int(row["round"]), at)
 
     def end(self, status: Status, model: Path) -> list[str]:
         """Hand over the model of a finished run, and close every tool; the names of those that were

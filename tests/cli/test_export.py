@@ -17,8 +17,8 @@ import fedrun as api
 from fedrun.data.wine import wine
 from fedrun.experiment import run as runs
 from fedrun.experiment.compose import compose
-from fedrun.experiment.export_facts import UNNOISED
 from fedrun.experiment.export_form import quiet
+from fedrun.experiment.protection import FITTED
 from fedrun.experiment.run import Nobody
 
 
@@ -221,13 +221,13 @@ PRIVATE = ["privacy=central", "privacy.noise_multiplier=1", "clients.per_round=0
 def test_constants_of_a_private_run_are_told_to_have_no_noise(fedrun, folder: Path) -> None:
     run = fedrun.small(folder / "run", *PRIVATE)
     out = fedrun(f"export {run}").out
-    assert UNNOISED in out
+    assert FITTED in out
     told = facts(run / "export" / "model.safetensors")
-    assert told["privacy"]["caveats"][-1] == UNNOISED
+    assert told["privacy"]["caveats"][-1] == FITTED
     assert told["input"]["preparation"]["features"]
     digits = fedrun.small(folder / "digits", *PRIVATE, "data=digits")
-    assert UNNOISED not in fedrun(f"export {digits}").out
-    assert UNNOISED not in facts(digits / "export" / "model.safetensors")["privacy"]["caveats"]
+    assert FITTED not in fedrun(f"export {digits}").out
+    assert FITTED not in facts(digits / "export" / "model.safetensors")["privacy"]["caveats"]
 
 
 def test_constants_of_single_clients_are_withheld_of_a_private_run(
@@ -242,7 +242,7 @@ def test_constants_of_single_clients_are_withheld_of_a_private_run(
         told = facts(run / "export" / "model.safetensors")
         assert ("withheld" in out) is private
         assert ("features_by_client" in told["input"]["preparation"]) is not private
-        assert UNNOISED not in out
+        assert (FITTED in out) is private
 
 
 APART = '''

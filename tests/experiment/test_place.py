@@ -22,6 +22,7 @@ from fedrun.experiment.place import LONGEST, run_path, safe, summary
         (["+a.b=1", "~c"], "b1_c"),
         (["algorithm=my.module:method"], "my.module-method"),
         (["local.lr=1e-3"], "lr1e-3"),
+        (["local.lr=1e+30"], "lr1e30"),
     ],
 )
 def test_the_overrides_as_a_name(overrides: list[str], name: str) -> None:
