@@ -156,4 +156,7 @@ def score(content: Content) -> None:
 
             at_work()
             say(f"fedrun evaluate {shlex.quote(str(record.path))}")
-            evaluate_run(record.path)
+            try:
+                evaluate_run(record.path)
+            except (ConfigError, RunError) as error:  # the page is about the others too
+                say(f"{record.path} could not be scored: {error}")

@@ -12,6 +12,7 @@ from sklearn.metrics import confusion_matrix
 
 import fedrun as package
 from fedrun.core.measure import score
+from fedrun.core.option import RunError
 from fedrun.experiment.build import build
 from fedrun.experiment.compose import compose
 from fedrun.experiment.evaluation_file import confusion
@@ -162,6 +163,18 @@ def test_evaluate_on_the_way_scores_what_is_missing_and_no_more(fedrun, trained:
     again = fedrun(["report", str(trained), "--out", "-", "--evaluate"])
     assert again.err.count("fedrun evaluate ") == 0
     assert again.out == answer.out
+
+
+def test_a_run_that_cannot_be_scored_is_named_and_the_page_comes(fedrun, trained, monkeypatch):
+    def moved(path: Path) -> None:
+        raise RunError("its data have moved")
+
+    monkeypatch.setattr("fedrun.experiment.evaluation_file.evaluate_run", moved)
+    for run in trained.iterdir():
+        (run / "evaluation.json").unlink(missing_ok=True)
+    answer = fedrun(["report", str(trained), "--out", "-", "--evaluate"])
+    assert answer.err.count("could not be scored: its data have moved") == 2
+    assert "2 runs together" in answer.out
 
 
 @pytest.mark.slow
