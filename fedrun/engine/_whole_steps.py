@@ -71,7 +71,9 @@ class WholeSteps:
             Hiding(steps.clip_norm, scale, deviation, keys.reshape(-1, 32)),
         )  # fmt: skip
         ends = dict(zip(self.names, trained, strict=True))
-        return Tree((name, ends[name]) for name in start), torch.from_numpy(sums)
+        # buffers that stand beside the parameters stay as they are
+        whole = Tree((name, ends.get(name, leaf)) for name, leaf in start.items())
+        return whole, torch.from_numpy(sums)
 
 
 def whole_steps(task: Task, examples: Examples, local: Local) -> WholeSteps:
