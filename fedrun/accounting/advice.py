@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil, exp, inf, sqrt
 
+from fedrun.core.bound import upwards
 from fedrun.core.option import ConfigError
 
 USABLE = 4.0  # an even guess about one participant may become e^4 / (1 + e^4) = 98 % sure
@@ -74,7 +75,9 @@ def says_little(
         return ""
     sure = 1 / (1 + exp(-epsilon))
     said = "over 99.9" if sure > 0.999 else f"{100 * sure:.3g}"
-    text = f"epsilon {epsilon:.3g} lets an even guess about one participant become {said} % sure"
+    text = (
+        f"epsilon {upwards(epsilon)} lets an even guess about one participant become {said} % sure"
+    )
     if noise <= 0 or noise_for is None:
         return text
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedrun.cli.completion import complete
+from fedrun.cli.errors import told
 from fedrun.core.option import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +23,14 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+
+
+def read_path(text: str) -> Path:
+    """A place that is named, for Typer to read; `Path("")` would be the current folder."""
+    with told():
+        if not text.strip():
+            raise ConfigError("an empty path; write . for the current folder")
+    return Path(text)
 
 
 def compose_arguments(arguments: list[str] | None) -> Composed:

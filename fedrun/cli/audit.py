@@ -53,6 +53,8 @@ def audit(
 def of_run(words: list[str], canaries: int | None, as_json: bool) -> bool:
     if canaries is not None:
         raise ConfigError("--canaries has no effect without --privacy")
+    if words == [""]:
+        raise ConfigError("an empty path; write . for the current folder")
     if len(words) != 1:
         raise ConfigError(
             f"audit takes one run directory, and {len(words)} are given; or write "

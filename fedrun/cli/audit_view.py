@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from fedrun.cli.theme import THEME
+from fedrun.core.bound import downwards, upwards
 
 if TYPE_CHECKING:
     from fedrun.experiment.audit import Report
@@ -52,20 +53,20 @@ def of_mechanism(found: Audit) -> None:
     console = Console(highlight=False, theme=THEME)
     style = "good" if found.verdict == "consistent" else "bad"
     console.print(
-        f"measured >= {found.measured:.4g} | claimed <= {found.claimed:.4g} | "
+        f"measured >= {downwards(found.measured)} | claimed <= {upwards(found.claimed)} | "
         f"[{style}]{found.verdict}[/]"
     )
     rows = {
         "measured": f"lower bound on epsilon, {found.confidence:.0%} confidence, one run "
         f"(Steinke et al. 2023): {found.right} of {found.guesses} guesses right about "
         f"{found.canaries} canaries, {found.inside} of them in; at most "
-        f"{found.most:.4g} could have been shown",
+        f"{upwards(found.most)} could have been shown",
         "claimed": f"epsilon at delta {found.delta:g}, {found.unit} level, {found.relation}, after "
-        f"{found.rounds} rounds",
+        f"{found.rounds} round{'s' * (found.rounds != 1)}",
     }
     if isfinite(found.gaussian):  # not at delta 0
         rows["if Gaussian"] = (
-            f">= {found.gaussian:.4g}, a bound for Gaussian mechanisms alone "
+            f">= {downwards(found.gaussian)}, a bound for Gaussian mechanisms alone "
             f"(Mahloujifar et al. 2024)"
         )
     if found.estimate is not None:
@@ -74,7 +75,7 @@ def of_mechanism(found: Audit) -> None:
         )
     if found.black_box is not None:
         rows["black box"] = (
-            f">= {found.black_box:.4g}, as measured, had only the final model been seen"
+            f">= {downwards(found.black_box)}, as measured, had only the final model been seen"
         )
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="muted", no_wrap=True)

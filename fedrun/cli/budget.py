@@ -13,6 +13,7 @@ import typer
 from fedrun.cli.budget_numbers import KEYS, NUMBERS, SHARED
 from fedrun.cli.completion import complete
 from fedrun.cli.errors import told
+from fedrun.core.bound import upwards
 from fedrun.core.option import ConfigError
 
 if TYPE_CHECKING:
@@ -213,8 +214,8 @@ def of_config(words: Sequence[str]) -> tuple[dict[str, Any], list[tuple[Event, i
             "events": [{**event.to_json(), "count": count} for event, count in plan.simulated],
         }
         answer["warnings"].append(
-            f"epsilon {larger[0].epsilon:.4g} is that of the larger federation that is simulated; "
-            f"this run's own is {answer['best']['epsilon']:.4g}"
+            f"epsilon {upwards(larger[0].epsilon)} is that of the larger federation that is "
+            f"simulated; this run's own is {upwards(answer['best']['epsilon'])}"
         )
     return answer, account
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, inf, log10
+from math import ceil, floor, log10
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fedrun.cli.theme import THEME, figure
+from fedrun.cli.theme import THEME
+from fedrun.core.bound import upwards
 
 NEIGHBOURS = {
     "add_remove": "one {} is there or not",
@@ -22,9 +23,9 @@ def show(answer: dict[str, Any]) -> None:
     """The bound, what it is of, every accountant's own, and what to know besides."""
     console = Console(theme=THEME, highlight=False)
     best = answer["best"]
-    console.print(f"[bold]epsilon <= {number(best['epsilon'])}[/] with delta {answer['delta']:g}")
+    console.print(f"[bold]epsilon <= {upwards(best['epsilon'])}[/] with delta {answer['delta']:g}")
     if "target_epsilon" in answer:
-        noise, target = upwards(answer["noise_multiplier"]), answer["target_epsilon"]
+        noise, target = enough(answer["noise_multiplier"]), answer["target_epsilon"]
         console.print(f"[bold]noise multiplier {noise}[/] is the least for epsilon {target:g}")
     console.print()
     for name, text in described(answer):
@@ -79,7 +80,7 @@ def accountants(answer: dict[str, Any]) -> Table:
     table.add_column("by", style="muted")
     for name, epsilon in answer["epsilon"].items():
         least = name == answer["best"]["accountant"]
-        text = number(epsilon)
+        text = upwards(epsilon)
         table.add_row(name, f"[bold]{text}[/]" if least else text, answer["accountants"][name])
     for name, why in answer["refused"].items():
         table.add_row(name, "-", escape(why))
@@ -112,19 +113,12 @@ def rows(content: dict[str, Any]) -> Table:
         table.add_column("noise / update", justify="right")
     for row in found:
         cells = [f"{row[key]:,.5g}" if key != "cohort" else f"{row[key]:,g}" for key in order]
-        cells += [number(row["epsilon"][name]) for name in names]
+        cells += [upwards(row["epsilon"][name]) for name in names]
         table.add_row(*cells, *([f"{row['noise_norm']:.3g}"] if drowned else []))
     return table
 
 
-def number(epsilon: float) -> str:
-    """Four decimals, rounded up: what is shown is a bound too."""
-    if epsilon == inf:
-        return "infinite"
-    return figure(ceil(epsilon * 1e4 - 1e-7) / 1e4 if epsilon >= 1e-3 else epsilon * 1.0005)
-
-
-def upwards(noise: float) -> str:
+def enough(noise: float) -> str:
     """Five digits, rounded up: a little less noise would not do."""
     last = 10.0 ** (floor(log10(noise)) - 4)
     return f"{ceil(noise / last - 1e-6) * last:.5g}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedrun.cli.arguments import read_path
 from fedrun.cli.errors import say, told
 from fedrun.core.option import ConfigError
 
@@ -40,6 +41,7 @@ def compare(
     places: Annotated[
         list[Path],
         typer.Argument(
+            parser=read_path,
             metavar="RUN|SWEEP|FOLDER...",
             help="Run directories, sweeps, and folders to search for runs.",
         ),

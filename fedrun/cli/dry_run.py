@@ -34,8 +34,9 @@ def dry_run(composed: Composed) -> None:
         f"{sizes.min():,} to {sizes.max():,} examples"
     )
     console.print(f"model      {parameters:,} parameters")
+    rounds = f"{settings.rounds:,} round{'s' * (settings.rounds != 1)}"
     console.print(
-        f"training   {settings.rounds:,} rounds of {amount(federation.cohort_size)} clients, "
+        f"training   {rounds} of {amount(federation.cohort_size)} clients, "
         f"{steps:,.0f} steps each on average"
     )
     if experiment.privacy.claim:

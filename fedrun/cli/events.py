@@ -13,14 +13,14 @@ is told on stderr alone (exit status 2). Other code that prints, prints on stder
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
+from fedrun.cli.errors import unshown
 from fedrun.cli.progress import Watching, target
 from fedrun.core.option import ConfigError
 from fedrun.experiment.build import Experiment
@@ -67,11 +67,9 @@ class Events(Watching):
             print(
                 json.dumps({"event": kind, **more}, allow_nan=False), file=self.stream, flush=True
             )
-        except BrokenPipeError:
-            # Whoever read us has left (`| head -1`): the run is saved, as at Ctrl-C.
-            with suppress(OSError):  # a stream that is no file has nothing to be flushed at exit
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
-            raise SystemExit(1) from None
+        except OSError as error:
+            over = kind in ("finished", "failed")
+            raise unshown(self.stream, error, "" if over else self.how_to_resume()) from None
 
 
 @contextmanager

@@ -16,12 +16,23 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fedrun.cli.errors import unshown
 from fedrun.cli.privacy_view import privacy_lines
-from fedrun.cli.theme import COLUMNS, THEME, amount, duration, figure, is_live, name_of, sparkline
+from fedrun.cli.theme import (
+    COLUMNS,
+    THEME,
+    amount,
+    duration,
+    figure,
+    figure_of,
+    is_live,
+    name_of,
+    sparkline,
+)
 from fedrun.core.metric import SCORED
 from fedrun.experiment.build import Experiment
 from fedrun.experiment.config_file import read
-from fedrun.experiment.files import read_json, read_json_lines
+from fedrun.experiment.files import read_json, read_metrics
 from fedrun.experiment.loop import Event
 
 EPSILON = "privacy/epsilon"
@@ -40,7 +51,8 @@ class Watching:
         self.history: list[Mapping[str, float]] = list(history)
         self.began, self.first = monotonic(), len(history)
         self.cohort = experiment.federation.cohort_size
-        self.begin(experiment)
+        with self.shown():
+            self.begin(experiment)
 
     def begin(self, experiment: Experiment) -> None:
         pass
@@ -48,7 +60,21 @@ class Watching:
     def round(self, event: Event) -> None:
         self.history.append(event.metrics)
         self.rounds_done += 1
-        self.show(event)
+        with self.shown():
+            self.show(event)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Where stdout cannot be written the run ends, saved: its own files are not to blame."""
+        try:
+            yield
+        except OSError as error:
+            raise unshown(sys.stdout, error, self.how_to_resume()) from None
+
+    def how_to_resume(self) -> str:
+        if self.path is None:
+            return ""
+        return f"; go on with: fedrun resume {shlex.quote(str(self.path))}"
 
     def show(self, event: Event) -> None:
         pass
@@ -77,7 +103,9 @@ class Lines(Watching):
     def show(self, event: Event) -> None:
         parts = [f"round {event.state.round}/{self.rounds}"]
         parts += [
-            f"{name} {figure(event.metrics[name])}" for name in COLUMNS if name in event.metrics
+            f"{name} {figure_of(name, event.metrics[name])}"
+            for name in COLUMNS
+            if name in event.metrics
         ]
         if event.metrics.get("clients/rejected"):
             parts.append(f"rejected {event.metrics['clients/rejected']}")
@@ -117,7 +145,7 @@ class Screen(Watching):
                 course = f"[course]{sparkline(values, ascii_only=options.ascii_only)}[/]"
                 if name == EPSILON and self.budget:
                     course = f"[muted]target {self.budget:g}[/]"
-                table.add_row(f"[key]{name_of(name)}[/]", figure(values[-1]), course)
+                table.add_row(f"[key]{name_of(name)}[/]", figure_of(name, values[-1]), course)
         return Group(Text(self.title), self.bar(options.max_width), table)
 
     def bar(self, width: int) -> Table:
@@ -157,7 +185,8 @@ def observer(quiet: bool, as_json: bool = False) -> Iterator[Watching]:
         with events() as watched:
             yield watched
     elif quiet:
-        yield Watching()
+        with told_how_to_resume(Watching()) as watched:
+            yield watched
     elif is_live(console):
         # no thread of its own beside the workers
         live = Live(console=console, auto_refresh=False, transient=True)
@@ -171,12 +200,17 @@ def observer(quiet: bool, as_json: bool = False) -> Iterator[Watching]:
         finally:
             live.stop()
     else:
-        lines = Lines(console)
-        try:
-            yield lines
-        except KeyboardInterrupt:
-            say_how_to_resume(lines)
-            raise
+        with told_how_to_resume(Lines(console)) as watched:
+            yield watched
+
+
+@contextmanager
+def told_how_to_resume(watching: Watching) -> Iterator[Watching]:
+    try:
+        yield watching
+    except KeyboardInterrupt:
+        say_how_to_resume(watching)
+        raise
 
 
 def heading(experiment: Experiment) -> str:
@@ -213,7 +247,7 @@ def ending(path: Path, watching: Watching, quiet: bool, as_json: bool = False) -
 def closing(path: Path, watching: Watching, console: Console, shown: Path | None = None) -> None:
     """The run's figures, where it lies (`shown` instead of its path), and what to do next."""
     summary = read_json(path / "summary.json")
-    lines = read_json_lines(path / "metrics.jsonl")
+    lines = read_metrics(path)
     ascii_only = console.options.ascii_only
     if watching.path is None:
         console.print("This run is finished already; nothing was trained again.")
@@ -240,7 +274,7 @@ def closing(path: Path, watching: Watching, console: Console, shown: Path | None
     sent = summary["comm/up_bytes"] + summary["comm/down_bytes"]
     speed = summary.get("time/examples_per_second")
     console.print(
-        f"\n{summary['rounds']} rounds ({summary['stopped']}) "
+        f"\n{summary['rounds']} round{'s' * (summary['rounds'] != 1)} ({summary['stopped']}) "
         f"in {duration(summary['time/seconds'])}, "
         + (f"{speed:,.0f} examples/s, " if speed is not None else "")
         + f"{sent / 1e6:,.1f} MB sent",

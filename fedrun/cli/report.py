@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedrun.cli.arguments import read_path
 from fedrun.cli.errors import say, told
 from fedrun.core.option import ConfigError, RunError
 
@@ -24,6 +25,7 @@ def report(
     places: Annotated[
         list[Path],
         typer.Argument(
+            parser=read_path,
             metavar="RUN|SWEEP|FOLDER...",
             help="Run directories, sweeps, and folders to search for runs.",
         ),
@@ -160,3 +162,6 @@ def score(content: Content) -> None:
                 evaluate_run(record.path)
             except (ConfigError, RunError) as error:  # the page is about the others too
                 say(f"{record.path} could not be scored: {error}")
+            except OSError as error:
+                where, why = error.filename or record.path, error.strerror or error
+                say(f"{record.path} could not be scored: {where}: {why}")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fedrun.cli.theme import THEME, figure
+from fedrun.cli.theme import THEME, figure_of
 
 if TYPE_CHECKING:
     from fedrun.experiment.batch import Job
@@ -138,7 +138,7 @@ def mine(each: Baseline, value: float | None) -> str:
     if value is None:
         return "-"
     counts = each.protocol.counts_rounds and not each.expect.over
-    return f"{value:.1f}" if counts else figure(value)
+    return f"{value:.1f}" if counts else figure_of(each.expect.metric, value)
 
 
 def number(value: float | None) -> str:
@@ -187,7 +187,9 @@ def watching(jobs: Sequence[Job]) -> Iterator[Bars]:
     unfinished = {job.path for job in jobs if not job.finished}
     ready = len({job.path for job in jobs}) - len(unfinished)
     if ready:
-        console.print(f"[muted]{ready} runs are finished already[/]")
+        console.print(
+            f"[muted]{ready} {'run is' if ready == 1 else 'runs are'} finished already[/]"
+        )
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"),
         TimeElapsedColumn(),

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from fedrun.cli.arguments import read_path
 from fedrun.cli.collector import at_work
 from fedrun.cli.errors import one_voice, told
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")],
+    run: Annotated[
+        Path, typer.Argument(parser=read_path, metavar="RUN", help="The run directory.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedrun.cli.arguments import read_path
 from fedrun.cli.errors import told
 from fedrun.core.option import ConfigError
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 def runs(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Where to look, at any depth (default: runs).", show_default=False),
+        typer.Argument(
+            parser=read_path,
+            help="Where to look, at any depth (default: runs).",
+            show_default=False,
+        ),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="The best of which figure is shown.", show_default=False)
@@ -63,7 +68,9 @@ def work_list(place: Path, metric: str | None, as_json: bool) -> None:
 
     found = list_runs(place, metric)
     if metric is not None and found and all(run.best is None for run in found):
-        raise ConfigError(f"--metric {metric} was measured in none of {len(found)} runs")
+        raise ConfigError(
+            f"--metric {metric} was measured in none of {len(found)} run{'s' * (len(found) != 1)}"
+        )
     if as_json:
         print_json([{**asdict(run), "path": str(run.path)} for run in found])
         return

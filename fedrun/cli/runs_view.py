@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from fedrun.cli.theme import THEME, figure, name_of
+from fedrun.cli.theme import THEME, figure_of, name_of
 
 if TYPE_CHECKING:
     from fedrun.report.runs import Run
@@ -25,6 +26,7 @@ COLOURS = {
     "running": "course",
 }
 MOST = 20  # lines of things to delete
+MOST_ERRORS = 5
 
 
 def listing(runs: Sequence[Run], place: Path) -> None:
@@ -51,13 +53,23 @@ def listing(runs: Sequence[Run], place: Path) -> None:
     counts = Counter(run.status for run in runs)
     total = size(sum(run.size for run in runs))
     words = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    console.print(f"\n[muted]{len(runs)} runs ({words}), {total}[/]", soft_wrap=True)
-    for run in runs:
-        if run.error:
-            console.print(f"[bad]{escape(shown(run.path, place))}: {escape(run.error)}[/]",
-                          soft_wrap=True)  # fmt: skip
+    found = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+    console.print(f"\n[muted]{found} ({words}), {total}[/]", soft_wrap=True)
+    errors = [told_once(run.path, run.error) for run in runs if run.error]
+    for line in errors[:MOST_ERRORS]:
+        console.print(f"[bad]{escape(line)}[/]", soft_wrap=True)
+    if len(errors) > MOST_ERRORS:
+        console.print(f"[bad]and {len(errors) - MOST_ERRORS} more; --json shows all[/]")
     if counts["dead"] or counts["interrupted"]:
         console.print("[muted]Go on with one: fedrun resume RUN[/]", soft_wrap=True)
+
+
+def told_once(path: Path, error: str) -> str:
+    """
+    >>> told_once(Path("a"), "a/manifest.json is damaged"), told_once(Path("a"), "writing failed")
+    ('a/manifest.json is damaged', 'a: writing failed')
+    """
+    return error if error.startswith(f"{path}{os.sep}") else f"{path}: {error}"
 
 
 def progress(run: Run) -> str:
@@ -67,7 +79,8 @@ def progress(run: Run) -> str:
 def best(run: Run, named: bool) -> str:
     if run.best is None:
         return "-"
-    return f"{run.metric} {figure(run.best)}" if named else figure(run.best)
+    text = figure_of(run.metric or "", run.best)
+    return f"{run.metric} {text}" if named else text
 
 
 def age(seconds: float) -> str:

@@ -125,4 +125,7 @@ def launched(launcher: str, slurm: list[str] | None, planned: Sweep) -> Launcher
         return Local()
     from fedrun.experiment.launcher_submitit import Submitit
 
-    return Submitit(planned.path / "submitit", slurm or [])
+    starter = Submitit(planned.path / "submitit", slurm or [])
+    if starter.is_local:
+        say("fedrun: there is no SLURM here: cells run in processes of this machine")
+    return starter

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fedrun.cli.theme import duration, figure, name_of
+from fedrun.cli.theme import duration, figure_of, name_of
 
 if TYPE_CHECKING:
     from fedrun.experiment.sweep import Cell, Sweep
@@ -148,14 +148,14 @@ def rounds(cell: Cell) -> str:
 def spending(cell: Cell) -> str:
     """The epsilon of the rounds that are done."""
     epsilon = cell.figures.get(EPSILON)
-    return "" if epsilon is None else figure(epsilon)
+    return "" if epsilon is None else figure_of(EPSILON, epsilon)
 
 
 def outcome(cell: Cell, metric: str | None, *, why: bool) -> str:
     if cell.status == "failed":
         return f"[bad]{escape(' '.join((cell.reason or '').split()))}[/]" if why else ""
-    value = cell.figures.get(metric) if metric else None
-    return "" if value is None else figure(value)
+    value = cell.figures.get(metric or "")
+    return "" if metric is None or value is None else figure_of(metric, value)
 
 
 def tail(text: str, width: int) -> str:
@@ -189,9 +189,10 @@ def closing(sweep: Sweep, console: Console) -> None:
         console.print(f"... and {len(bad) - 20} more; {sweep.path}/sweep.json has their reasons")
     console.print(f"\n{counts(sweep)}", soft_wrap=True, markup=False)
     if sweep.search and (best := next(iter(ranked(sweep)), None)):
+        value = figure_of(metric or "", best.figures[metric or ""])
         console.print(
-            f"best: {best.title}, {metric} {figure(best.figures[metric or ''])}; chosen by that "
-            "very figure, so optimistic: run it with other seeds",
+            f"best: {best.title}, {metric} {value}; chosen by that very figure, so "
+            "optimistic: run it with other seeds",
             soft_wrap=True, markup=False,
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from rich.live import Live
 
 from fedrun.cli.errors import say
 from fedrun.cli.sweep_table import closing, cost_table, counts, picture
-from fedrun.cli.theme import THEME, figure, is_live
+from fedrun.cli.theme import THEME, figure_of, is_live
 from fedrun.core.metric import SCORED
 from fedrun.experiment.sweep_work import Nobody
 
@@ -54,8 +54,8 @@ def seen(sweep: Sweep, cell: Cell) -> str:
     if cell.reason:
         return cell.reason
     found = cell.figure(sweep.metric)
-    value = f"{found[0]} {figure(found[1])}" if found else ""
-    return f"{value} after {cell.round} rounds"
+    value = f"{found[0]} {figure_of(*found)}" if found else ""
+    return f"{value} after {cell.round} round{'s' * (cell.round != 1)}"
 
 
 class Screen(Silent):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.theme import Theme
 
+from fedrun.core.bound import is_bound, upwards
+
 THEME = Theme({"key": "cyan", "muted": "dim", "course": "blue", "good": "green", "bad": "red"})
 
 COLUMNS = (
@@ -40,6 +42,11 @@ def is_live(console: Console) -> bool:
 def figure(value: float) -> str:
     """Four decimals; short powers of ten where those would say nothing."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
+
+
+def figure_of(metric: str, value: float) -> str:
+    """A figure as it is shown; what bounds something from above is rounded up."""
+    return upwards(value) if is_bound(metric) else figure(value)
 
 
 def amount(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ class Run:
 
 def load(path: str | Path) -> Run | Sweep:
     """A run directory, or a sweep's folder, that is there already; ConfigError where it is none."""
-    found = Path(path).expanduser()
+    found = place_of(path).expanduser()
     if (found / FILE).is_file() or found.name == FILE:
         from fedrun.experiment.sweep_api import Sweep
 
@@ -111,8 +112,7 @@ def train(config: str = "train", overrides: Sequence[str] = (), *, resume: bool 
 
     Raises `ConfigError` where the command line would exit with 2, `RunError` where with 1.
     """
-    if isinstance(overrides, str):
-        raise TypeError(f"overrides is a list, such as [{overrides!r}]")
+    check_words(config, overrides)
     composed = compose(config, list(overrides))
     with own_threads():
         return Run(runs.train(composed, runs.Nobody(), resume_unfinished=resume))
@@ -120,8 +120,28 @@ def train(config: str = "train", overrides: Sequence[str] = (), *, resume: bool 
 
 def resume(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     """Go on with a run from its last checkpoint, as `fedrun resume` does."""
+    check_words("train", overrides)
     with own_threads():
-        return Run(runs.resume(Path(path), list(overrides), runs.Nobody()))
+        return Run(runs.resume(place_of(path), list(overrides), runs.Nobody()))
+
+
+def check_words(config: object, overrides: object) -> None:
+    """TypeError where these are no name and list of words: `sweep(["seed=0,1"])`."""
+    if not isinstance(config, str):
+        first = 'config is a name or a path, such as "train"'
+        if isinstance(config, Sequence):
+            raise TypeError(f'{first}; overrides come after it: "train", {list(config)!r}')
+        raise TypeError(f"{first}, not {config!r}")
+    if isinstance(overrides, str):
+        raise TypeError(f"overrides is a list, such as [{overrides!r}]")
+    if not isinstance(overrides, Sequence) or any(not isinstance(each, str) for each in overrides):
+        raise TypeError(f'overrides is a list of texts, such as ["rounds=2"], not {overrides!r}')
+
+
+def place_of(path: str | Path) -> Path:
+    if not isinstance(path, str | PathLike):
+        raise TypeError(f'path is a folder, such as "runs/NAME", not {path!r}')
+    return Path(path)
 
 
 @contextmanager

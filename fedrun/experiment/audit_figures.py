@@ -25,13 +25,18 @@ def figure_checks(run: Found) -> Iterator[Check]:
     released = [record for record in ledger if record.get("event") == "round"]
     recorded = [record.get("round") for record in released]
     right = rounds == list(range(1, len(rounds) + 1))
-    yield agreed("metrics.jsonl: rounds", right, f"{len(rounds)} rounds, one line each")
+    yield agreed(
+        "metrics.jsonl: rounds",
+        right,
+        f"{len(rounds)} round{'s' * (len(rounds) != 1)}, one line each",
+    )
+    counted = f"{len(recorded)} round{'s' * (len(recorded) != 1)}"
     if run.finished:
         right = rounds == recorded
-        against = f"{len(recorded)} rounds in audit.jsonl"
+        against = f"{counted} in audit.jsonl"
     else:  # a kill may come between the line and the record
         right = recorded == rounds[: len(recorded)] and len(rounds) - len(recorded) <= 1
-        against = f"{len(recorded)} rounds in audit.jsonl, as far as it is"
+        against = f"{counted} in audit.jsonl, as far as it is"
     yield agreed("metrics.jsonl: ledger", right, against)
     yield from client_check(run, released)
     if run.finished:

@@ -14,6 +14,7 @@ from math import inf, isclose, isfinite
 from typing import Any
 
 from fedrun.accounting import worst_bounds, worst_running_epsilon
+from fedrun.core.bound import upwards
 from fedrun.core.option import ConfigError, RunError
 from fedrun.core.privacy import Event, Relation
 from fedrun.experiment.audit_found import Check, Found, agreed, unread
@@ -191,7 +192,7 @@ def statement_check(run: Found, ledger: Ledger, content: Mapping[str, Any]) -> C
         and all(same(number(told["bounds"][name]), value) for name, value in known.items())
         and same(number(told["epsilon"]), worst[0].epsilon)
     )
-    which = f"epsilon {worst[0].epsilon:.4g} of {worst[0].version}, against {NAME}"
+    which = f"epsilon {upwards(worst[0].epsilon)} of {worst[0].version}, against {NAME}"
     return agreed("summary.json: privacy", right, which)
 
 

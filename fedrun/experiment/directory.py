@@ -39,7 +39,7 @@ from fedrun.experiment.files import (
     append,
     json_line,
     json_lines,
-    read_json_lines,
+    read_metrics,
     sha256,
     sync_folder,
     write_bytes,
@@ -142,7 +142,7 @@ class RunDirectory:
         for name in LOGS:
             with (self.path / name).open("ab") as file:
                 file.truncate(lengths[name])
-        history = read_json_lines(self.path / "metrics.jsonl")
+        history = read_metrics(self.path)
         self.logs = open_logs(self.path)
         if newest is None:
             self.start()

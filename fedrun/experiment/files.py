@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from io import FileIO
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,8 +33,10 @@ def write_bytes(path: Path, content: bytes | memoryview[int]) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
+    except OSError as error:
+        with suppress(OSError):  # a folder that is read-only refuses this too
+            beside.unlink(missing_ok=True)
+        error.filename = str(path)  # the file that was asked for
         raise
     sync_folder(path.parent)
 
@@ -120,6 +124,20 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         if not isinstance(record, dict):
             raise RunError(f"{path} is damaged at line {number}: it is no JSON object.{MEND}")
         records.append(record)
+    return records
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics, all of them numbers; a `RunError` that names the first bad."""
+    path = run / "metrics.jsonl"
+    records = read_json_lines(path)
+    for number, record in enumerate(records, start=1):
+        for name, value in record.items():
+            if not isinstance(value, int | float) or not isfinite(value):
+                raise RunError(
+                    f"{path} is damaged at line {number}: {name} is {value!r}, "
+                    f"no finite number.{MEND}"
+                )
     return records
 
 

@@ -31,7 +31,10 @@ LATE = 30.0  # seconds that a shared file system may take to show what a job has
 
 
 class Submitit:
-    """A job for each run. folder: for what submitit writes, and how each job ended."""
+    """A job for each run. folder: for what submitit writes, and how each job ended.
+
+    is_local: no SLURM was found, so jobs are processes of this machine
+    """
 
     def __init__(self, folder: Path, options: Sequence[str], cluster: str | None = None) -> None:
         self.folder = folder.absolute()
@@ -39,6 +42,7 @@ class Submitit:
         # Tried elsewhere first: an executor makes its folder, and a mistake shall leave nothing.
         with TemporaryDirectory() as nowhere:
             _executor(Path(nowhere), cluster, shared, slurm)
+        self.is_local = cluster is None and _submitit().AutoExecutor.which() != "slurm"
         self.executor = _executor(self.folder, cluster, shared, slurm)
 
     def start(self, words: Sequence[str]) -> Work:
@@ -129,7 +133,7 @@ def _executor(
     except NameError as error:  # submitit's way to say so
         known = str(error).partition("\n")[0].partition(" Valid arguments: ")[2].split(", ")
         wrong = next(key for key in slurm if f"'{key}'" in str(error)).removeprefix("slurm_")
-        near = suggest.did_you_mean(suggest.nearest(wrong, known))
+        near = suggest.did_you_mean(suggest.nearest(wrong, known, cutoff=0.7))
         raise ConfigError(f"--slurm {wrong}=...: submitit has no such option{near}") from error
     return executor
 

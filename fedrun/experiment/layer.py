@@ -45,16 +45,13 @@ def locate(config: str) -> Path:
     shipped = choices.config_file_of(config)
     if shipped is not None:
         return shipped
-    names = choices.config_names()
     if path.suffix not in (".yaml", ".yml") and not path.exists():
-        near = suggest.did_you_mean(suggest.nearest_key(config.replace("/", "."), _dotted(names)))
-        near = near.replace(".", "/")
-        raise ConfigError(f"config={config} is not known{near} (configs: {', '.join(names)})")
+        raise ConfigError(_not_known(config))
     if path.is_dir():
         inside = next((name for name in ("config.yaml",) if (path / name).is_file()), "FILE.yaml")
         raise ConfigError(f"config={config} is a folder; did you mean 'config={path / inside}'?")
     if not path.exists():
-        raise ConfigError(f"config={config}: there is no such file (shipped: {', '.join(names)})")
+        raise ConfigError(f"config={config}: there is no such file")
     return path
 
 
@@ -230,5 +227,15 @@ def _without(body: Mapping[str, Any], sets: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def _dotted(names: list[str]) -> list[str]:
-    return [name.replace("/", ".") for name in names]
+def _not_known(config: str) -> str:
+    """The sentence for a name that no config has, with the nearest few; baselines are hundreds."""
+    names = choices.config_names()
+    dotted = [name.replace("/", ".") for name in names]
+    near = [key.replace(".", "/") for key in suggest.nearest_key(config.replace("/", "."), dotted)]
+    last = {name.rpartition("/")[2]: name for name in names}
+    near += [last[word] for word in suggest.nearest(config.rpartition("/")[2], last, most=3)]
+    told = f"config={config} is not known{suggest.did_you_mean(list(dict.fromkeys(near))[:3])}"
+    if "/" in config:
+        return told
+    few = [name for name in names if not name.startswith("baseline/")]
+    return f"{told} (configs: {', '.join(few)}; `fedrun reproduce` lists the baselines)"

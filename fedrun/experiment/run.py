@@ -188,7 +188,7 @@ def _go(
             summary = summarise(experiment, state, history, figures, stopped, told)
             run.finish(model_of(state.server), summary, ended=now())
         status = "finished"
-    except (KeyboardInterrupt, SystemExit):  # SystemExit: whoever read our lines has left
+    except (KeyboardInterrupt, SystemExit):  # SystemExit: nobody reads us, or can
         status = "interrupted"
         with interrupts.held(final=True):
             run.checkpoint(state, settings.checkpoint.keep)

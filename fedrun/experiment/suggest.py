@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
 
-def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
-    """The known words that `word` was probably meant to be, best first.
+def nearest(word: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """The known words that `word` was probably meant to be, best first; cutoff: how alike, to 1.
 
     >>> nearest("fedporx", ["fedavg", "fedprox"])
     ['fedprox']
     """
-    return get_close_matches(word, list(known), n=most, cutoff=0.6)
+    return get_close_matches(word, list(known), n=most, cutoff=cutoff)
 
 
 def nearest_key(key: str, keys: Sequence[str]) -> list[str]:

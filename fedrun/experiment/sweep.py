@@ -21,6 +21,7 @@ from fedrun.experiment.bind import bind_all
 from fedrun.experiment.compose import Bases, compose, config_hash
 from fedrun.experiment.files import read_json
 from fedrun.experiment.lock import take_lock
+from fedrun.experiment.measurable import check_metric
 from fedrun.experiment.place import LONGEST, safe
 from fedrun.experiment.sweep_record import FILE, read_sweep, write_sweep
 from fedrun.experiment.sweep_space import Point, Space, read
@@ -140,6 +141,7 @@ def plan(
         job = checker.job(point)
         if len(checker.known) > before:
             cells.append(Cell(len(cells) + 1, point.swept, job))
+    check_metric(metric, (job.composed.choices for job in checker.known.values()))
     path = folder(space, cells[0].job, sorted(checker.known))
     found(cells, recorded(path), retry_failed)
     return Sweep(path, words(space), cells, metric or stop_metric(cells), len(points) - len(cells))

@@ -9,7 +9,7 @@ from typing import Any
 
 from fedrun.experiment import sweep as sweeps
 from fedrun.experiment import sweep_search
-from fedrun.experiment.api import Run, frame
+from fedrun.experiment.api import Run, check_words, frame
 from fedrun.experiment.launcher import Launcher, Local
 from fedrun.experiment.sweep_cells import cell_of, lines, row
 from fedrun.experiment.sweep_picture import html
@@ -80,8 +80,7 @@ def sweep(
     `config` may list several too: "a,b". Finished cells are found again; a cell that fails stops no
     other, and is told in `failures`. Raises `ConfigError` where the command line would exit with 2.
     """
-    if isinstance(overrides, str):
-        raise TypeError(f"overrides is a list, such as [{overrides!r}]")
+    check_words(config, overrides)
     if jobs < 1:
         raise ValueError(f"jobs={jobs} is not accepted (accepted: at least 1)")
     search: Search | None = None

@@ -11,6 +11,7 @@ from html import escape
 from math import isfinite
 from typing import Any
 
+from fedrun.core.bound import is_bound, upwards
 from fedrun.experiment.picture import DRAWN, LINE, Course, Lines, course, curves
 
 FIGURES = (
@@ -64,7 +65,7 @@ def table(rows: Sequence[Row], colours: dict[str, str]) -> str:
 
 def line(row: Row, names: Sequence[str], colour: str) -> str:
     mark = f'<span aria-hidden="true" style="color:{colour}">&#9632;</span>' if colour else ""
-    cells = "".join(cell(row.get(name)) for name in names)
+    cells = "".join(cell(name, row.get(name)) for name in names)
     why = ""
     if row["reason"]:
         why = (
@@ -73,8 +74,9 @@ def line(row: Row, names: Sequence[str], colour: str) -> str:
     return f"<tr><td>{mark}</td>{cells}</tr>{why}"
 
 
-def cell(value: Any) -> str:
+def cell(name: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"<td>{'' if value is None else escape(str(value))}</td>"
     text = f"{value:.4g}" if isinstance(value, float) and isfinite(value) else str(value)
+    text = upwards(value) if is_bound(name) else text
     return f'<td style="text-align:right">{escape(text)}</td>'

@@ -22,6 +22,7 @@ from fedrun.core.metric import is_better
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.batch import metrics_so_far
 from fedrun.experiment.compose import config_hash
+from fedrun.experiment.measurable import check_metric
 from fedrun.experiment.sweep import (
     Cell,
     Checker,
@@ -61,6 +62,7 @@ def plan(
         distribution(dimension)
     checker = Checker()
     corners = [checker.job(point) for point in _corners(space)]
+    check_metric(metric, (job.composed.choices for job in corners))
     metric = metric or stop_metric([Cell(0, (), job) for job in corners]) or USUAL
     hashes = [config_hash(corners[0].composed.values), config_hash(corners[-1].composed.values)]
     asked = [*sorted(words(space)), sampler, str(seed), metric]

@@ -17,7 +17,7 @@ from fedrun.core.tracker import Row, Session, Status, Tracked, Tracker, figures_
 from fedrun.experiment import choices
 from fedrun.experiment.bind import bind_all, made
 from fedrun.experiment.compose import Composed
-from fedrun.experiment.files import read_json_lines
+from fedrun.experiment.files import read_metrics
 from fedrun.experiment.lock import take_lock
 from fedrun.experiment.tracked import ends, tracked
 
@@ -115,7 +115,7 @@ def tell_again(path: Path, manifest: Mapping[str, Any], tracking: Tracking) -> N
     """Tell of a run that is finished already, from its own files."""
     if not tracking.trackers:
         return
-    history = read_json_lines(path / "metrics.jsonl")
+    history = read_metrics(path)
     try:
         lock = take_lock(path)
     except (ConfigError, OSError) as error:

@@ -16,6 +16,10 @@ from pathlib import Path
 from fedrun.core.option import ConfigError
 from fedrun.experiment.sweep_record import FILE as SWEEP
 from fedrun.experiment.sweep_record import read_sweep
+from fedrun.report.collect_lines import FILE as METRICS
+
+NEEDED = ("manifest.json", "config.yaml")
+MOST = 5  # broken runs that are told one by one
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,23 @@ def collect(places: Sequence[Path]) -> Found:
     runs: dict[Path, Path] = {}
     notes: list[str] = []
     for place in places:
-        inside = list(_in_place(place, notes))
+        said: list[str] = []
+        inside = list(_in_place(place, said))
         if not inside:
-            raise ConfigError(
-                f"no runs found in {place}: neither it nor a folder in it holds a manifest.json; "
-                f"`fedrun train` prints a run's path when it ends"
-            )
+            raise _none(place, said)
+        notes += said
         for run in inside:
             runs.setdefault(run.resolve(), run)
     return Found(list(runs.values()), list(dict.fromkeys(notes)))
+
+
+def _none(place: Path, notes: Sequence[str]) -> ConfigError:
+    if notes:
+        return ConfigError("\n".join([f"no runs found in {place}:", *notes[:3]]))
+    return ConfigError(
+        f"no runs found in {place}: neither it nor a folder in it holds a manifest.json; "
+        f"`fedrun train` prints a run's path when it ends"
+    )
 
 
 def is_run(folder: Path) -> bool:
@@ -66,11 +78,21 @@ def _in_place(place: Path, notes: list[str]) -> Iterator[Path]:
     if not place.is_dir():
         why = "is a file" if place.exists() else "is not there"
         raise ConfigError(f"{place} {why}; name run directories, sweeps, or folders that hold them")
+    broken: list[str] = []
     for folder, names in search(place):
-        if "manifest.json" in names and "config.yaml" in names:
+        lacks = [name for name in NEEDED if name not in names]
+        if not lacks:
             yield folder
+        elif METRICS in names or (folder == place and NEEDED[0] in names):
+            broken += [
+                f"left out: {folder} is damaged: {' and '.join(lacks)} "
+                f"{'are' if len(lacks) > 1 else 'is'} missing"
+            ]
         if SWEEP in names:
             yield from _cells(folder, notes)
+    notes += broken[:MOST]
+    if len(broken) > MOST:
+        notes.append(f"left out: {len(broken) - MOST} more damaged runs")
 
 
 def _cells(sweep: Path, notes: list[str]) -> Iterator[Path]:

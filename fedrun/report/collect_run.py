@@ -40,6 +40,12 @@ class Record:
         return seed if isinstance(seed, int) else None
 
     @property
+    def rounds(self) -> int | None:
+        """How many a finished run was to have; None while more may come."""
+        rounds = self.config.get("rounds")
+        return rounds if self.status == "finished" and isinstance(rounds, int) else None
+
+    @property
     def data(self) -> tuple[str, str]:
         data = self.manifest.get("data")
         facts = data if isinstance(data, dict) else {}
@@ -132,8 +138,10 @@ def read_records(paths: Sequence[Path], unfinished: bool) -> tuple[list[Record],
             records.append(record)
     if waiting:
         counts = ", ".join(f"{count} {status}" for status, count in Counter(waiting).items())
-        runs = "1 unfinished run is" if len(waiting) == 1 else f"{len(waiting)} unfinished runs are"
-        end = "counted as far as they came" if unfinished else "left out; --unfinished counts them"
+        one = len(waiting) == 1
+        runs = "1 unfinished run is" if one else f"{len(waiting)} unfinished runs are"
+        far, them = ("it came", "it") if one else ("they came", "them")
+        end = f"counted as far as {far}" if unfinished else f"left out; --unfinished counts {them}"
         notes.append(f"{runs} {end} ({counts})")
     if not records:
         raise ConfigError("\n".join(["there is no finished run to compare:", *notes[-3:]]))

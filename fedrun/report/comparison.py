@@ -86,7 +86,9 @@ def compare(
         for record in records
         if (reading := told(record.path, why, partial(read, record, question.metric)))
     ]
-    metric = _metric(question.metric, readings)
+    if not readings:
+        raise _nothing([*notes, *left_out(why)])
+    metric = _metric(question.metric, readings, left_out(why))
     measured = [
         run
         for each in readings
@@ -94,7 +96,7 @@ def compare(
     ]
     notes += left_out(why)
     if not measured:
-        raise ConfigError("\n".join(["no run has a figure to compare:", *notes[-3:]]))
+        raise _nothing(notes)
     grouping = grouped([run.record for run in measured], by)
     groups = _groups(grouping, measured)
     present = {name for run in measured for name in run.numbers}
@@ -104,6 +106,10 @@ def compare(
     groups = _sorted(groups, sort, metric, question.at, columns)
     notes += _group_notes(grouping, groups)
     return Comparison(metric, question.at, question.target, grouping, groups, columns, notes)
+
+
+def _nothing(notes: Sequence[str]) -> ConfigError:
+    return ConfigError("\n".join(["no run has a figure to compare:", *notes[-3:]]))
 
 
 def told(path: Path, why: dict[str, list[Path]], work: Callable[[], T]) -> T | None:
@@ -164,7 +170,7 @@ def _names_data(key: str) -> bool:
     return key in ("seed", "data") or (key.startswith("data.") and key != "data.root")
 
 
-def _metric(asked: str | None, readings: Sequence[Read]) -> str:
+def _metric(asked: str | None, readings: Sequence[Read], unread: Sequence[str]) -> str:
     """The metric to compare; ConfigError where nobody measured it."""
     known = list(dict.fromkeys(name for reading in readings for name in reading.known))
     measured = [set(reading.known) for reading in readings]
@@ -176,10 +182,11 @@ def _metric(asked: str | None, readings: Sequence[Read]) -> str:
     if not any(asked in line for reading in readings for line in reading.lines):
         figures = [name for name in known if not name.startswith("time/")]
         near = did_you_mean(nearest(asked, figures))
-        raise ConfigError(
-            f"{asked} was measured in none of {len(readings)} runs{near}"
+        said = (
+            f"{asked} was measured in none of {len(readings)} run{'s' * (len(readings) != 1)}{near}"
             f" (measured: {', '.join(figures) or 'nothing'})"
         )
+        raise ConfigError("\n".join([said, *unread[:3]]))
     return asked
 
 

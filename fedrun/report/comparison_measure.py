@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from fedrun.core.option import ConfigError, RunError
@@ -30,6 +31,10 @@ class Question:
     metric: str | None
     at: Protocol
     target: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.target is not None and not isfinite(self.target):
+            raise ConfigError(f"--target {self.target} is no finite number")
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def read(record: Record, metric: str | None) -> Read:
     """What `measure` needs of the run's file; RunError where that is damaged."""
     metrics = [metric] if metric else list(DEFAULT)
     names = dict.fromkeys([*metrics, *map(worst_of, metrics), UP, DOWN, *SECONDS, EPSILON])
-    return Read(record, *read_columns(record.path, names))
+    return Read(record, *read_columns(record.path, names, record.rounds))
 
 
 def measure(run: Read, metric: str, question: Question, keep: bool) -> Measured:

@@ -119,7 +119,8 @@ def course(lines: Lines, metric: str) -> list[tuple[int, float]]:
 
 def _mean_last(curve: list[tuple[int, float]], count: int, rounds: int) -> Figure:
     if rounds < count:
-        raise RunError(f"the mean of the last {count} rounds cannot be had from {rounds} rounds")
+        had = f"{rounds} round{'s' * (rounds != 1)}"
+        raise RunError(f"the mean of the last {count} rounds cannot be had from {had}")
     values = [value for at, value in curve if at > rounds - count]
     if not values:
         raise RunError(f"nothing was scored in the last {count} rounds; see evaluate.every")

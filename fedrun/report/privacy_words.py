@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fedrun.core.bound import upwards
+
 RELATIONS = {
     "add_remove": "there or not",
     "zero_out": "counted or not",
@@ -15,7 +17,7 @@ RELATIONS = {
 def guarantee(statement: Mapping[str, Any]) -> str:
     """Epsilon and delta, of whom, against which neighbours, by whose reckoning."""
     epsilon = statement["epsilon"]
-    bound = epsilon if isinstance(epsilon, str) else f"<= {epsilon:.4f}"
+    bound = epsilon if isinstance(epsilon, str) else f"<= {upwards(epsilon)}"
     return (
         f"epsilon {bound} at delta {statement['delta']:g} for each {statement['unit']} "
         f"({RELATIONS[statement['relation']]}; {statement['accountant']}, {statement['version']})"

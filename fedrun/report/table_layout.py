@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fedrun.core.bound import is_bound, upwards
 from fedrun.report.comparison import Comparison, Group
 from fedrun.report.comparison_pair import Pair
 from fedrun.report.statistics import Spread
@@ -66,7 +67,8 @@ def figure_cells(group: Group, comparison: Comparison) -> list[str]:
     if found is None:
         return [f"{group.reached['value']} of {n} reached", MISSING, MISSING, n]
     number: Number = rounds if comparison.at.counts_rounds else figure
-    return [number(found.mean), optional(found.sd, number), interval(found, number), n]
+    mean = number_of(comparison)(found.mean)
+    return [mean, optional(found.sd, number), interval(found, number), n]
 
 
 def cell(group: Group, name: str) -> str:
@@ -81,7 +83,7 @@ def cell(group: Group, name: str) -> str:
         return rounds(found.mean)
     if name.endswith("seconds"):
         return f"{found.mean:,.1f}"
-    return f"{found.mean:.3g}" if name == "epsilon" else figure(found.mean)
+    return upwards(found.mean) if name == "epsilon" else figure(found.mean)
 
 
 def interval(found: Spread, number: Number) -> str:
@@ -92,6 +94,13 @@ def interval(found: Spread, number: Number) -> str:
 
 def optional(value: float | None, number: Number) -> str:
     return MISSING if value is None else number(value)
+
+
+def number_of(comparison: Comparison) -> Number:
+    """How the figure itself is written."""
+    if comparison.at.counts_rounds:
+        return rounds
+    return upwards if is_bound(comparison.metric) else figure
 
 
 def rounds(value: float) -> str:

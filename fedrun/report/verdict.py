@@ -91,7 +91,7 @@ def _unreached(expect: Expect, values: list[float | None], rounds: int, paired: 
     number of rounds that were run in vain."""
     missed = sum(value is None for value in values)
     of = "" if missed == len(values) else f" ({missed} of {len(values)} seeds)"
-    words = f"{NOT_REACHED} in {rounds} rounds{of}"
+    words = f"{NOT_REACHED} in {rounds} round{'s' * (rounds != 1)}{of}"
     low, high = expect.band or [None, None]
     late = [rounds if value is None else value for value in values]
     counts = read_protocol(expect.protocol).counts_rounds and not paired and not expect.each

@@ -34,6 +34,7 @@ def test_an_epsilon_that_says_little():
     assert not says_little(4.0, 1.0, 100, 3400, lambda target: 2.0)
     said = says_little(6.5, 1.0, 100, 3400, lambda target: 2.0)
     assert "99.8 % sure" in said
+    assert "epsilon 20.1251 lets" in says_little(20.125023545908295, 0.0, None, None, None)
     assert "noise multiplier of 2" in said
     assert "cohort of 200 out of 6,800" in said
     assert "cohort" not in says_little(6.5, 1.0, None, None, lambda target: 2.0)

@@ -2,11 +2,18 @@
 
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import typer
+from rich.console import Console
+
+from fedrun.cli import errors, events, progress
+from fedrun.experiment import run as runs
+from fedrun.experiment.compose import compose
 
 WORDS = ["data=wine", "model.hidden=[64]", "clients.count=5", "rounds=8", "checkpoint.every=2"]
 
@@ -85,6 +92,39 @@ def test_the_model_does_not_fit(
     assert "failed after round 8: No space left on device" in answer.err
     fedrun(["resume", "-q", str(path)])
     assert_same_bytes(path, undisturbed)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("view", ["lines", "json"])
+def test_a_full_stdout_is_not_the_runs_fault(
+    fedrun, folder: Path, undisturbed: Path, assert_same_bytes, manifest, view: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path = folder / "run"
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)  # its descriptor is given away
+        seen = events.Events(full) if view == "json" else progress.Lines(Console(file=full))
+        with pytest.raises(SystemExit, match="1"):
+            runs.train(compose("train", [*WORDS, f"run.dir={path}"]), seen)
+    assert capsys.readouterr().err == (
+        "fedrun: writing to stdout failed: No space left on device; "
+        f"go on with: fedrun resume {path}\n"
+    )
+    assert manifest(path)["status"] == "interrupted"
+    fedrun(["resume", "-q", str(path)])
+    assert_same_bytes(path, undisturbed)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("buffering", [-1, 1])
+def test_a_full_stdout_is_named(buffering: int, monkeypatch, capsys) -> None:
+    with Path("/dev/full").open("w", buffering=buffering) as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(typer.Exit) as ended, errors.told():
+            print("figures")
+        monkeypatch.undo()
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == "fedrun: stdout: No space left on device\n"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from fedrun.cli import progress, sweep_table
+from fedrun.cli import privacy_view, progress, sweep_table
 from fedrun.cli.theme import THEME, is_live
 
 TITLE = "wine: 5 clients (2 a round)"
@@ -48,6 +48,33 @@ def test_epsilon_and_what_it_may_become(monkeypatch: pytest.MonkeyPatch) -> None
     assert re.match(r"privacy epsilon +2\.0000  [▁▂▃▄▅▆▇█]+", shown(view, monkeypatch)[-1])
     view.budget = 8.0
     assert re.match(r"privacy epsilon +2\.0000  target 8 *$", shown(view, monkeypatch)[-1])
+
+
+EPSILON = 20.125023545908295  # to the nearest 20.1250, which it is not bounded by
+
+
+def test_an_epsilon_is_never_shown_below_the_truth(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = screen(80)
+    view.history[-1]["privacy/epsilon"] = EPSILON
+    assert "privacy epsilon  20.1251 " in shown(view, monkeypatch)[-1]
+    lines = progress.Lines(Console(theme=THEME, highlight=False))
+    lines.rounds = 20
+    figures = {"privacy/epsilon": EPSILON, "time/round_seconds": 1.0}
+    lines.show(SimpleNamespace(metrics=figures, state=SimpleNamespace(round=20)))
+    assert "privacy/epsilon 20.1251 " in capsys.readouterr().out
+    spent = sweep_table.spending(cell(1, **{"privacy/epsilon": EPSILON}))
+    assert spent == "20.1251"
+
+
+def test_the_closing_words_bound_epsilon() -> None:
+    statement = {
+        "epsilon": EPSILON, "delta": 1e-5, "unit": "client", "relation": "add_remove",
+        "accountant": "pld", "version": "1", "real": True, "trust": "the server",
+    }  # fmt: skip
+    first, _ = privacy_view.privacy_lines(statement)
+    assert first.startswith("\nprivacy  epsilon <= 20.1251 at delta 1e-05 for each client")
 
 
 def test_the_target_stands_in_the_config(tmp_path: Path) -> None:

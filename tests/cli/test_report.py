@@ -1,5 +1,6 @@
 """`fedrun report` and what `fedrun evaluate` leaves for it."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -90,8 +91,8 @@ def test_somebody_elses_report_is_left_alone(fedrun, folder: Path, made_run):
 def test_what_is_left_out_is_said_on_the_way_too(fedrun, folder: Path, made_run):
     made_run(folder / "runs" / "a", [0.5])
     made_run(folder / "runs" / "b", [0.5], status="interrupted", seed=1)
-    assert "1 unfinished run is left out" in fedrun("report runs").err
-    assert "counted as far as they came" in fedrun("report runs --unfinished").err
+    assert "1 unfinished run is left out; --unfinished counts it" in fedrun("report runs").err
+    assert "1 unfinished run is counted as far as it came" in fedrun("report runs --unfinished").err
 
 
 def test_a_full_or_closed_folder_costs_nothing_but_the_report(fedrun, folder: Path, made_run,
@@ -174,7 +175,23 @@ def test_a_run_that_cannot_be_scored_is_named_and_the_page_comes(fedrun, trained
         (run / "evaluation.json").unlink(missing_ok=True)
     answer = fedrun(["report", str(trained), "--out", "-", "--evaluate"])
     assert answer.err.count("could not be scored: its data have moved") == 2
-    assert "2 runs together" in answer.out
+    assert "2 finished runs have no" in answer.out
+
+
+def test_a_run_that_is_read_only_is_named_and_the_page_comes(fedrun, trained, monkeypatch):
+    real = Path.open
+
+    def closed(path: Path, *words, **more):
+        if path.name == ".evaluation.json.part":
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return real(path, *words, **more)
+
+    (trained / "s0" / "evaluation.json").unlink(missing_ok=True)
+    monkeypatch.setattr(Path, "open", closed)
+    answer = fedrun(["report", str(trained / "s0"), "--out", "-", "--evaluate"])
+    told = f"could not be scored: {trained / 's0' / 'evaluation.json'}: Read-only file system"
+    assert told in answer.err
+    assert "1 finished run has no" in answer.out
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def test_overrides_change_every_run_and_are_told(fedrun, write, runs: Path) -> N
     far = write("far", "value: 4, band: [1, 5], protocol: rounds_to 1.5, seeds: [0]")
     words = f"reproduce {far} run.root={runs} rounds=1 data.root=/nowhere"
     answer = fedrun(words, code=1)
-    assert row(answer.out, "far").endswith("not reached in 1 rounds")
+    assert row(answer.out, "far").endswith("not reached in 1 round")
     assert "with rounds=1: not the published setting, verdict not kept" in answer.out
     assert not (runs / "reproduce/far.json").exists()
     answer = fedrun(f"reproduce {far} run.root={runs} seed=7 --json", code=1)

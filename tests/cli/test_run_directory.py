@@ -201,7 +201,10 @@ def test_unfinished_runs_are_gone_on_with_when_asked_to(
     fedrun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, assert_same_bytes, manifest
 ) -> None:
     path = tmp_path / "a b"
-    interrupted_at(fedrun, monkeypatch, path, 2)
+    said = interrupted_at(fedrun, monkeypatch, path, 2)  # with --quiet
+    assert said.endswith(
+        f"Saved after round 2. Go on with: fedrun resume '{path}'\nfedrun: interrupted\n"
+    )
     assert manifest(path)["status"] == "interrupted"
     assert (path / "checkpoints/latest").read_text() == "round_000002\n"
     assert not (path / "model.safetensors").exists()

@@ -110,7 +110,7 @@ def test_a_run_in_use_is_said_to_stay(fedrun, folder: Path, made_run) -> None:
         ("runs --yes", "--yes has no effect without --prune"),
         ("runs --models", "--models has no effect without --prune"),
         ("runs --prune --metric test/loss", "--metric has no effect with --prune"),
-        ("runs made --metric test/acc", "--metric test/acc was measured in none of 1 runs"),
+        ("runs made --metric test/acc", "--metric test/acc was measured in none of 1 run"),
     ],
 )
 def test_mistakes(fedrun, folder: Path, made_run, words: str, message: str) -> None:

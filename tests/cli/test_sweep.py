@@ -125,6 +125,15 @@ def test_a_dry_run_writes_nothing_and_tells_the_cost(fedrun, folder: Path, here)
     assert [json.loads(line)["updates"] for line in lines] == [10, 10]
 
 
+@pytest.mark.parametrize("search", ["", "--sampler random --trials 2"])
+def test_a_metric_that_is_none_is_refused_before_anything_runs(fedrun, search: str) -> None:
+    if search:
+        pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+    answer = fedrun(f"sweep {SMALL} local.lr=0.1,0.2 {search} --metric test/acuracy", 2)
+    assert "did you mean 'test/accuracy'?" in answer.err
+    assert not Path("runs").exists()
+
+
 def test_a_metric_that_is_shown(fedrun) -> None:
     answer = fedrun(f"sweep {SMALL} seed=0,1 --metric test/loss")
     assert len(re.findall(r"finished: test/loss \d", answer.out)) == 2

@@ -62,3 +62,25 @@ def test_mistakes_are_config_errors(tmp_path: Path) -> None:
         fedrun.resume(tmp_path / "nowhere")
     with pytest.raises(AttributeError, match="nothing"):
         fedrun.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: fedrun.sweep(["seed=0,1"]),
+         r"""config is a name or a path, such as "train"; overrides come after it: "train", """
+         r"""['seed=0,1']"""),
+        (lambda: fedrun.train(["rounds=2"]), "\"train\", ['rounds=2']"),
+        (lambda: fedrun.train(3), "config is a name or a path, such as \"train\", not 3"),
+        (lambda: fedrun.sweep("train", "seed=0,1"), "overrides is a list, such as ['seed=0,1']"),
+        (lambda: fedrun.train("train", {"rounds": 2}), "overrides is a list of texts"),
+        (lambda: fedrun.train("train", [2]), "overrides is a list of texts"),
+        (lambda: fedrun.load(3), 'path is a folder, such as "runs/NAME", not 3'),
+        (lambda: fedrun.resume(["runs/a"]), 'path is a folder, such as "runs/NAME"'),
+        (lambda: fedrun.resume("runs/a", "rounds=3"), "overrides is a list, such as"),
+    ],
+)  # fmt: skip
+def test_wrong_types_are_told_in_a_line(call, said: str) -> None:
+    with pytest.raises(TypeError) as error:
+        call()
+    assert said in str(error.value)

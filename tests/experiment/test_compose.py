@@ -424,6 +424,8 @@ def test_a_value_that_cannot_be_merged_is_named():
         ("example/clincs", "config=example/clincs is not known; did you mean 'example/clinics'?"),
         ("clinics", "config=clinics is not known; did you mean 'example/clinics'?"),
         ("algorithm/fedprox", "config=algorithm/fedprox is not known"),
+        ("nope", "config=nope is not known (configs: example/clinics, "),
+        ("nope", "train; `fedrun reproduce` lists the baselines)"),
         ("../configs/train", "FOLDER"),
         ("none.yaml", "config=none.yaml: there is no such file"),
         ("configs", "config=configs is a folder"),

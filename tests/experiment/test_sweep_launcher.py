@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedrun.cli.sweep import launched
 from fedrun.core.option import ConfigError
 from fedrun.experiment import launcher_submitit, sweep, sweep_work
 from fedrun.experiment.launcher import End, Launcher, Local, Work, how
@@ -71,6 +72,25 @@ def test_an_option_that_slurm_lacks_leaves_nothing(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"partitio=.*did you mean 'partition'"):
         Submitit(root / "jobs", ["partitio=gpu"], "local")
     assert list(root.iterdir()) == []
+
+
+def test_an_option_that_is_like_none_gets_no_guess(root: Path) -> None:
+    pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
+    with pytest.raises(ConfigError, match=r"submitit has no such option$"):
+        Submitit(root / "jobs", ["cluster=local"], "local")
+
+
+def test_where_there_is_no_slurm_it_is_said(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
+    monkeypatch.setenv("PATH", str(root))  # no sbatch
+    planned = sweep.plan("train", [*SMALL, "seed=1"])
+    assert isinstance(launched("local", None, planned), Local)
+    assert capsys.readouterr().err == ""
+    launched("submitit", [], planned)
+    told = "fedrun: there is no SLURM here: cells run in processes of this machine\n"
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Which runs are found, and what is read of them."""
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from fedrun.experiment.sweep_record import write_sweep
 from fedrun.report.collect import collect
 from fedrun.report.collect_lines import read_columns
 from fedrun.report.collect_run import blocks, read_config, read_record, read_records
+from fedrun.report.comparison_measure import Question, read_at
 
 
 def names(found) -> list[str]:
@@ -158,3 +161,68 @@ def test_metrics_that_may_not_be_read(tmp_path: Path, made_run):
     (run / "metrics.jsonl").chmod(0)
     with pytest.raises(RunError, match="cannot be read"):
         read_columns(run, [])
+
+
+@pytest.mark.parametrize(
+    ("rounds", "message"),
+    [
+        ([1, 2, 3, 4, 5], "is damaged: it ends at round 5 of 6"),
+        ([], "is damaged: it ends at round 0 of 6"),
+        ([1, 2, 3, 4, 5, 6, 7], "is damaged: it ends at round 7 of 6"),
+        ([1, 1, 3, 4, 5, 6], "is damaged at line 2: it is of round 1, not of round 2"),
+    ],
+)
+def test_a_finished_run_has_each_of_its_rounds_once(
+    tmp_path: Path, rounds: list[int], message: str, made_run
+):
+    run = made_run(tmp_path / "one", [0.5] * 6)
+    lines = [json.dumps({"round": at, "test/accuracy": 0.5}) + "\n" for at in rounds]
+    (run / "metrics.jsonl").write_text("".join(lines))
+    record = read_record(run)
+    with pytest.raises(RunError, match=re.escape(f"metrics.jsonl {message}")):
+        read_columns(run, ["test/accuracy"], record.rounds)
+
+
+def test_a_torn_tail_is_the_end_of_an_unfinished_run_alone(tmp_path: Path, made_run):
+    finished = made_run(tmp_path / "one", [0.5] * 6)
+    running = made_run(tmp_path / "two", [0.5] * 6, status="running")
+    for run in (finished, running):
+        os.truncate(run / "metrics.jsonl", (run / "metrics.jsonl").stat().st_size - 20)
+    assert len(read_columns(running, [], read_record(running).rounds)[0]) == 5
+    with pytest.raises(RunError, match="it ends at round 5 of 6"):
+        read_columns(finished, [], read_record(finished).rounds)
+    longer = made_run(tmp_path / "three", [0.5])
+    with (longer / "metrics.jsonl").open("a") as file:
+        file.write('{"round": 2')
+    with pytest.raises(RunError, match="half a line follows round 1"):
+        read_columns(longer, [], read_record(longer).rounds)
+
+
+def test_a_run_that_stopped_early_has_the_rounds_of_its_summary(tmp_path: Path, made_run):
+    run = made_run(tmp_path / "one", [0.5] * 4, config={"rounds": 6})
+    (run / "summary.json").write_text('{"rounds": 4}')
+    assert len(read_columns(run, [], read_record(run).rounds)[0]) == 4
+    (run / "summary.json").write_text('{"rounds": 5}')
+    with pytest.raises(RunError, match="it ends at round 4 of 5"):
+        read_columns(run, [], read_record(run).rounds)
+
+
+def test_what_a_broken_run_lacks_is_named(tmp_path: Path, made_run):
+    for at in range(7):
+        run = made_run(tmp_path / "broken" / str(at), [0.5])
+        (run / ("manifest.json" if at == 1 else "config.yaml")).unlink()
+    with pytest.raises(ConfigError, match=r"broken/0 is damaged: config\.yaml is missing"):
+        collect([tmp_path / "broken" / "0"])
+    with pytest.raises(ConfigError, match=r"broken/1 is damaged: manifest\.json is missing"):
+        collect([tmp_path / "broken"])
+    made_run(tmp_path / "whole", [0.5])
+    found = collect([tmp_path])
+    assert names(found) == ["whole"]
+    assert len(found.notes) == 6
+    assert found.notes[-1] == "left out: 2 more damaged runs"
+
+
+def test_a_target_is_a_finite_number():
+    for number in ("nan", "inf", "-inf"):
+        with pytest.raises(ConfigError, match=f"--target {number} is no finite number"):
+            Question(None, read_at("last"), float(number))

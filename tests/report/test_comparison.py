@@ -191,11 +191,12 @@ def test_metrics(tmp_path: Path, made_run):
 
 def test_runs_that_have_no_such_figure_are_left_out(tmp_path: Path, made_run):
     for at in range(4):
-        made_run(tmp_path / str(at), [0.5] * (1 + at), config={"rounds": 1}, seed=at)
+        run = made_run(tmp_path / str(at), [0.5] * (1 + at), config={"rounds": 9}, seed=at)
+        (run / "summary.json").write_text(f'{{"rounds": {1 + at}}}')  # stopped early
     found = comparison(tmp_path, at="mean_last:4")
     assert len(found.groups[0].runs) == 1
     assert len(found.notes) == 3
-    assert "cannot be had from 1 rounds" in found.notes[0]
+    assert "cannot be had from 1 round" in found.notes[0]
     with pytest.raises(ConfigError, match="no run has a figure"):
         comparison(tmp_path, at="round:9")
 

@@ -1,5 +1,6 @@
 """Pages of runs that lack something: unfinished, failed, damaged, never scored, or private."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,24 @@ def test_a_privacy_statement_is_whole_and_clients_are_withheld(tmp_path, made_ru
     _, html, _ = read(tmp_path, show_clients=True)
     assert 'class="held"' in html
     assert html.count('class="dot"') == 2 + 6
+
+
+def test_no_epsilon_of_a_page_is_below_the_truth(tmp_path, made_run, read, furnish):
+    epsilon = 20.125023545908295
+    told = {**STATEMENT, "epsilon": epsilon, "bounds": {"pld": epsilon}}
+    more = {"privacy/epsilon": [1.0, epsilon]}
+    for seed in (0, 1):
+        run = made_run(tmp_path / str(seed), [0.1, 0.2], seed=seed, more=more,
+                       config={"privacy": {"name": "central", "rng": "seeded"}})  # fmt: skip
+        furnish(run, **{"summary.json": {"rounds": 2, "best": {}, "privacy": told}})
+    _, html, found = read(tmp_path)
+    assert "epsilon <= 20.1251 at delta" in found.texts["privacy"]
+    assert "by pld" in found.texts["privacy"]
+    assert "20.1251" in {cell for row in found.rows["results"] for cell in row}
+    assert '"x":[[1.0,20.1251]]' in html  # what the pointer is told
+    words = " ".join(found.texts.values())
+    assert "20.1250" not in words
+    assert not re.search(r"20\.1[23]?(?!\d)", words)
 
 
 @pytest.mark.parametrize("name", ["none", "central"])

@@ -11,8 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedrun.core.option import RunError
-from fedrun.report.comparison_curve import Curve
-from fedrun.report.page.chart import HEIGHT, WIDTH, Line, axes_of, chart, numbers, spread_out
+from fedrun.report.comparison_curve import AXES, Curve
+from fedrun.report.page.chart import (
+    BOTTOM,
+    HEIGHT,
+    WIDTH,
+    Line,
+    axes_of,
+    chart,
+    numbers,
+    spread_out,
+)
 from fedrun.report.page.confusion import confusion
 from fedrun.report.page.held import MOST_CLIENTS, held_picture, read_held
 from fedrun.report.page.names import short_names
@@ -93,6 +102,16 @@ def test_a_band_is_as_high_as_its_interval():
 def test_a_wide_band_does_not_press_the_lines_flat():
     axes = axes_of([line("a", [0.4, 0.6], half=50, n=2)], None)
     assert axes.y[1] - axes.y[0] < 0.5
+
+
+@pytest.mark.parametrize("rounds", [2, 3, 5, 9, 12, 18, 19, 20, 25, 100, 199, 250, 1000])
+def test_ticks_of_rounds_are_whole(rounds: int):
+    one = line("a", [float(at) for at in range(rounds)])
+    svg = str(chart("c", "t", "w", [one], AXES["rounds"], "y"))
+    texts = [text for text in ElementTree.fromstring(svg).iter("text")
+             if text.get("y") == f"{HEIGHT - BOTTOM + 18:g}"]  # fmt: skip
+    assert len(texts) >= 2
+    assert all((text.text or "").replace(",", "").isdigit() for text in texts)
 
 
 def test_many_points_are_thinned_and_the_last_one_stays():

@@ -63,7 +63,8 @@ def test_range_and_axes(two: Path):
 def test_rounds_that_not_all_have_scored_are_left_out_and_said(tmp_path: Path, made_run):
     rounds = {"config": {"rounds": 4}}
     made_run(tmp_path / "a", [0.1, 0.2, 0.3, 0.4], seed=0, **rounds)
-    made_run(tmp_path / "b", [0.3, None, 0.5], seed=1, **rounds)  # stopped early
+    stopped = made_run(tmp_path / "b", [0.3, None, 0.5], seed=1, **rounds)
+    (stopped / "summary.json").write_text('{"rounds": 3}')
     found = curves(comparison(tmp_path), "rounds", "interval")[0]
     assert found.x.tolist() == [1, 3]
     assert found.mean == pytest.approx([0.2, 0.4])

@@ -43,7 +43,21 @@ def test_headings_and_cells(two: Path):
     assert found.rows[0] == ["fedavg", "0.6100", "0.0100", "0.5852 to 0.6348", "3", "2", "0.0008",
                              "0 of 3 reached", "-", "-", "-"]  # fmt: skip
     assert found.rows[1] == ["my_own|x", "0.7200", "0.0200", "0.6703 to 0.7697", "3", "2",
-                             "0.0008", "2", "0.0008", "0.2000", "2.5"]  # fmt: skip
+                             "0.0008", "2", "0.0008", "0.2000", "2.5000"]  # fmt: skip
+
+
+def test_every_form_for_people_bounds_epsilon(tmp_path: Path, made_run):
+    for seed in (0, 1, 2):
+        made_run(tmp_path / f"{seed}", [0.5, 0.6], seed=seed,
+                 more={"privacy/epsilon": [1, 20.125023545908295]})  # fmt: skip
+    found = comparison(tmp_path)
+    forms = as_markdown(table(found), []), as_latex(table(found), [])
+    assert table(found).rows[0][-1] == "20.1251"
+    assert all("20.1251" in text and "20.1250" not in text for text in forms)
+    assert "20.125023545908295" in as_csv(found)  # for machines: in full
+    records, _ = read_records(collect([tmp_path]).runs, unfinished=False)
+    asked = compare(records, Question("privacy/epsilon", read_at("last"), None))
+    assert table(asked).rows[0][1] == "20.1251"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from fedrun.core.bound import is_bound, upwards
 from fedrun.report.comparison_curve import AXES, Curve
 from fedrun.report.page.svg import element, path, picture, tick_texts, ticks
 
@@ -67,22 +68,26 @@ def chart(
     return picture(name, title, words, (WIDTH, HEIGHT), *inside, class_="chart", data_chart=name)
 
 
-def numbers(lines: Sequence[Line], across: str, target: float | None) -> dict[str, Any]:
+def numbers(
+    lines: Sequence[Line], across: str, target: float | None, metric: str = ""
+) -> dict[str, Any]:
     """The same picture for a script: the values that are drawn, and where they stand."""
+    short_x = _short_bound if across == AXES["epsilon"] else _short
+    short_y = _short_bound if is_bound(metric) else _short
     every = thinning(lines)
     axes = axes_of(lines, target)
     shared: list[list[float]] = []
     series = []
     for line in lines:
         kept = _kept(line.curve, every)
-        x = [_short(float(value)) for value in line.curve.x[kept]]
+        x = [short_x(float(value)) for value in line.curve.x[kept]]
         if x not in shared:
             shared.append(x)
         found: dict[str, Any] = {
             "name": line.curve.name,
             "look": 0 if line.look is None else line.look + 1,
             "x": shared.index(x),
-            "y": [_short(float(value)) for value in line.curve.mean[kept]],
+            "y": [short_y(float(value)) for value in line.curve.mean[kept]],
         }
         if line.curve.n > 1:
             found["low"] = [_short(float(value)) for value in line.curve.low[kept]]
@@ -239,3 +244,7 @@ def spread_out(places: Sequence[float], low: float, high: float, apart: float) -
 def _short(value: float) -> float:
     """Four digits: what a reader is told."""
     return float(f"{value:.4g}")
+
+
+def _short_bound(value: float) -> float:
+    return float(upwards(value))

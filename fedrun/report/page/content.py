@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from fedrun.core.option import ConfigError, RunError
+from fedrun.core.option import ConfigError
 from fedrun.report.collect import collect
 from fedrun.report.collect_lines import read_columns
 from fedrun.report.collect_run import Record, read_records
-from fedrun.report.comparison import Comparison, Group, compare
+from fedrun.report.comparison import Comparison, Group, compare, left_out, told
 from fedrun.report.comparison_groups import Grouping, grouped, label
 from fedrun.report.comparison_measure import DEFAULT, Question
 from fedrun.report.figure import Protocol
@@ -100,10 +101,15 @@ def gather(places: Sequence[Path], asked: Asked) -> Content:
     records, notes = read_records(found.runs, unfinished=True)
     if not asked.unfinished and any(record.status == "finished" for record in records):
         records, notes = read_records(found.runs, unfinished=False)
-    known = measured(records)
+    known, why = measured(records)
+    if sum(map(len, why.values())) == len(records):
+        raise ConfigError("\n".join(["no run can be read:", *left_out(why)[:3]]))
     comparison = _comparison(records, asked, known)
     if comparison is None:
+        unread = {path for paths in why.values() for path in paths}
+        records = [record for record in records if record.path not in unread]
         grouping = grouped(records, asked.by)
+        notes = [*notes, *left_out(why)]
     else:
         grouping = comparison.grouping
         records = [run.record for group in comparison.groups for run in group.runs]
@@ -116,15 +122,14 @@ def gather(places: Sequence[Path], asked: Asked) -> Content:
     )
 
 
-def measured(records: Sequence[Record]) -> list[str]:
-    """All that some run has measured; a damaged run is told of by the comparison."""
+def measured(records: Sequence[Record]) -> tuple[list[str], dict[str, list[Path]]]:
+    """All that some run has measured, and which runs cannot be read, by the reason."""
     known: dict[str, None] = {}
+    why: dict[str, list[Path]] = {}
     for record in records:
-        try:
-            known |= dict.fromkeys(read_columns(record.path, ())[1])
-        except RunError:
-            continue
-    return list(known)
+        found = told(record.path, why, partial(read_columns, record.path, (), record.rounds))
+        known |= dict.fromkeys(found[1] if found else [])
+    return list(known), why
 
 
 def _comparison(records: Sequence[Record], asked: Asked, known: Sequence[str]) -> Comparison | None:

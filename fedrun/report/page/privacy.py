@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fedrun.core.bound import upwards
 from fedrun.core.option import RunError
 from fedrun.experiment.files import read_json
 from fedrun.report.collect_run import ABSENT, Record
@@ -79,7 +80,7 @@ def statement(record: Record) -> Statement:
 def _finished(found: Mapping[str, Any]) -> Statement:
     facts = [("trusted", str(found["trust"]))]
     facts += [
-        (f"by {name}", f"{value:.4f}" if isinstance(value, float) else str(value))
+        (f"by {name}", upwards(value) if isinstance(value, int | float) else str(value))
         for name, value in found.get("bounds", {}).items()
     ]
     facts.append(("releases", _releases(found)))

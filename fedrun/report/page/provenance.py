@@ -16,7 +16,7 @@ from fedrun.experiment.sweep_record import FILE as SWEEP
 from fedrun.report.collect_run import Record, flat
 from fedrun.report.page.content import Content, Method
 from fedrun.report.page.privacy import is_private
-from fedrun.report.table_layout import figure, rounds
+from fedrun.report.table_layout import number_of
 
 OF_A_RUN = ("status", "command", "started", "ended", "config", "model", "audit", "seal", "files",
             "resumed", "error", "schema")  # fmt: skip
@@ -72,8 +72,8 @@ def ran(content: Content) -> list[Ran]:
 
 
 def _ran(record: Record, method: Method, value: float | None, content: Content) -> Ran:
-    counts = content.comparison is not None and content.comparison.at.counts_rounds
-    shown = "-" if value is None else rounds(value) if counts else figure(value)
+    found = content.comparison
+    shown = "-" if value is None or found is None else number_of(found)(value)
     summary = summary_of(record.path)
     seconds = summary.get("time/seconds")
     # When clients were here or not shows in the clock, which no guarantee covers.

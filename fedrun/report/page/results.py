@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from fedrun.core.bound import is_bound, upwards
 from fedrun.core.metric import is_better
 from fedrun.report.comparison import Comparison, Group
 from fedrun.report.comparison_curve import AXES, Curve, curve
@@ -15,7 +16,7 @@ from fedrun.report.page.chart import Line, chart, numbers, thinning
 from fedrun.report.page.content import Content
 from fedrun.report.page.rows import Row, rows_picture
 from fedrun.report.plot import caption, usual_band
-from fedrun.report.table_layout import figure, rounds
+from fedrun.report.table_layout import figure, number_of, rounds
 
 FURTHER = {
     "test/accuracy": ("test/loss", "client/accuracy_worst10"),
@@ -47,7 +48,7 @@ def best(content: Content) -> str:
     value = top.figures["value"]
     assert value is not None
     number = rounds if found.at.counts_rounds else figure
-    words = f"{found.metric}, {found.at}: {number(value.mean)}"
+    words = f"{found.metric}, {found.at}: {number_of(found)(value.mean)}"
     if value.low is not None and value.high is not None:
         words += f" (95 % interval {number(value.low)} to {number(value.high)}, n = {value.n})"
     if len(found.groups) == 1:
@@ -168,9 +169,9 @@ def _figure(content: Content, found: Comparison, axis: str, name: str) -> Figure
     if (every := thinning(lines)) > 1:
         words += f" Every {every}th scored round is drawn."
     title = f"{found.metric} by {AXES[axis].split(',')[0]}"
-    told = f"{title}. {_ends(lines)} {words}".strip()
+    told = f"{title}. {_ends(lines, found.metric)} {words}".strip()
     picture = chart(name, title, told, lines, AXES[axis], found.metric, target)
-    data = as_data(numbers(lines, AXES[axis].split(",")[0], target))
+    data = as_data(numbers(lines, AXES[axis].split(",")[0], target, found.metric))
     return Figure(name, title, picture, _legend(lines), words, data)
 
 
@@ -184,10 +185,11 @@ def _legend(lines: Sequence[Line]) -> list[tuple[str, int | None]]:
     return found if len(lines) > 1 else []
 
 
-def _ends(lines: Sequence[Line]) -> str:
+def _ends(lines: Sequence[Line], metric: str) -> str:
     """For those who do not see it: where the first lines begin and end."""
+    number = upwards if is_bound(metric) else "{:.4g}".format
     told = [
-        f"{line.curve.name}: {line.curve.mean[0]:.4g} to {line.curve.mean[-1]:.4g}."
+        f"{line.curve.name}: {number(line.curve.mean[0])} to {number(line.curve.mean[-1])}."
         for line in lines[:8]
     ]
     return " ".join(told)

@@ -25,12 +25,13 @@ class Named:
 
 def single(record: Record, why: dict[str, list[Path]]) -> list[Named]:
     """Of every figure but single clients' own; training has no best round."""
-    return told(record.path, why, lambda: _figures(record.path)) or []
+    return told(record.path, why, lambda: _figures(record)) or []
 
 
-def _figures(run: Path) -> list[Named]:
-    known = [name for name in read_columns(run, ())[1] if name.startswith(SHOWN)]
-    lines, _ = read_columns(run, known)
+def _figures(record: Record) -> list[Named]:
+    known = read_columns(record.path, (), record.rounds)[1]
+    known = [name for name in known if name.startswith(SHOWN)]
+    lines, _ = read_columns(record.path, known)
     found = []
     for name in known:
         course = [(line["round"], line[name]) for line in lines if name in line]

@@ -91,7 +91,7 @@
       cursor.setAttribute("x1", place);
       cursor.setAttribute("x2", place);
       svg.append(cursor);
-      const head = make("em", data.across + " " + where.toLocaleString("en"));
+      const head = make("em", data.across + " " + where.toLocaleString("en", {maximumFractionDigits: 12}));
       tip.replaceChildren(head, ...rows.map(({s, i}) => {
         const line = make("div", "");
         const key = make("svg", "", {class: "key look" + s.look, viewBox: "0 0 22 10"});
