@@ -38,6 +38,7 @@ def terms(case):
     return {"releases": case.rounds, "delta": case.delta, "relation": "add_remove"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", each("noise"), ids=str)
 def test_noise_by_rdp(case):
     found = least_noise(make(case.q), case.target, accountant="rdp", **terms(case))

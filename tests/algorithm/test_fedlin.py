@@ -18,6 +18,7 @@ def test_two_rounds_by_hand(engine, line, federation, play):
         assert found == pytest.approx([model] * 2)
 
 
+@pytest.mark.slow
 @ENGINES
 @pytest.mark.parametrize("pace", [("own", 0.05), ("shared", 0.3)])
 @pytest.mark.parametrize(("weights", "optimum"), [("uniform", 0.5), ("examples", 10 / 11)])

@@ -224,6 +224,7 @@ def test_a_config_without_privacy_has_no_budget(fedrun, config):
     assert "promises no privacy" in fedrun("budget", 2).err
 
 
+@pytest.mark.slow
 def test_the_noise_that_a_config_needs(answer, config):
     config(a_plan())
     said = answer("target_epsilon=2")

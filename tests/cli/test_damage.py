@@ -107,6 +107,7 @@ def test_every_flipped_bit_of_a_checkpoint_is_noticed(unfinished: Path) -> None:
     load_checkpoint(newest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["clients.rows", "clients.index"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
 def test_damaged_states_of_clients(

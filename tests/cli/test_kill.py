@@ -111,6 +111,7 @@ def test_one_worker_comes_to_the_same_bytes(
     assert without_time(tmp_path / "run/metrics.jsonl") == without_time(path / "metrics.jsonl")
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_resume(
     tmp_path: Path, undisturbed: tuple[Path, float]
 ) -> None:

@@ -204,7 +204,12 @@ def test_a_gz_file_cut_in_the_middle(fedrun, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["train algorithm=fedprox algorithm.muu=1", "train data=wine model=cnn", "trian"]
+    "line",
+    [
+        "train algorithm=fedprox algorithm.muu=1",
+        pytest.param("train data=wine model=cnn", marks=pytest.mark.slow),
+        "trian",
+    ],
 )
 def test_as_a_program(place: Path, line: str) -> None:
     before = everything(place)

@@ -248,6 +248,7 @@ def test_a_reader_who_leaves_makes_no_noise(fedrun, folder: Path) -> None:
     assert len((folder / "run/metrics.jsonl").read_text().splitlines()) == int(latest[6:])
 
 
+@pytest.mark.slow
 def test_a_terminal_without_unicode(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "fedrun", "train", "data=wine", "model=logistic", "rounds=3"]
     ascii_only = {**environment(), "PYTHONIOENCODING": "latin-1"}

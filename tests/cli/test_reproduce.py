@@ -65,6 +65,7 @@ def row(out: str, name: str) -> str:
     return next(line for line in out.splitlines() if line.startswith(name))
 
 
+@pytest.mark.slow
 def test_within_outside_and_not_run_again(fedrun, write, runs: Path, monkeypatch) -> None:
     good = write("good", "value: 0.4, band: [0.2, 1]")
     bad = write("bad", "value: 0.1, band: [0, 0.2], miss: 'the number is made up'")

@@ -42,6 +42,7 @@ def test_help_and_list_import_no_arrays(words: list[str]):
     assert lines[-1] == "imported: []"
 
 
+@pytest.mark.slow
 def test_training_is_collected_but_not_what_was_imported():
     patch = (
         "import gc, fedrun.experiment.run as run\n"

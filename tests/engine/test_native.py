@@ -176,6 +176,7 @@ def test_it_computes_the_same_on_older_processors(isa, monkeypatch, tmp_path):
     assert len(list((tmp_path / "fedrun").glob("*.so"))) == 1
 
 
+@pytest.mark.slow
 def test_it_is_built_once_and_found_again(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     library(SOURCE, verify)
@@ -319,6 +320,7 @@ def test_a_client_that_diverges_leaves_its_neighbours_alone(sizes, kind, options
             assert bool(one.isfinite().all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mu", [1e-3, 0.05])
 def test_many_steps_with_a_small_pull_are_not_biased(mu):
     # A pull folded into the weights as (1 - lr mu) w would be rounded alike in all 4,000 steps.

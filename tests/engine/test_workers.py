@@ -278,6 +278,7 @@ def test_messages_and_results_may_grow_shrink_and_be_empty():
     assert all((leaf == 2 * round).all() for round, leaf in kept)
 
 
+@pytest.mark.slow
 @linux
 def test_thousands_of_rounds_cost_no_open_file_and_no_memory():
     def files(message, job):

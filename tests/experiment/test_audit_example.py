@@ -110,16 +110,19 @@ def test_workers_see_the_same(config):
     assert alone == together
 
 
+LSTM = ["model=char_lstm", "model.hidden=8"]
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["data=breast_cancer"],
-        ["data=diabetes"],
-        ["data=markov_text", "model=char_lstm", "model.hidden=8", "rounds=1"],
+        pytest.param(["data=diabetes"], marks=pytest.mark.slow),
+        pytest.param(["data=markov_text", *LSTM, "rounds=1"], marks=pytest.mark.slow),
         ["algorithm=scaffold", "privacy.rng=secure"],
-        ["algorithm=fedper", "model=mlp"],
-        ["local=adam", "clients.per_round=4"],
-        ["system=stragglers"],
+        pytest.param(["algorithm=fedper", "model=mlp"], marks=pytest.mark.slow),
+        pytest.param(["local=adam", "clients.per_round=4"], marks=pytest.mark.slow),
+        pytest.param(["system=stragglers"], marks=pytest.mark.slow),
     ],
     ids=lambda words: words[0],
 )

@@ -92,6 +92,7 @@ def test_an_unfinished_run_is_gone_on_with(root):
     assert (manifest["status"], manifest["resumed"]) == ("finished", 1)
 
 
+@pytest.mark.slow
 def test_a_config_that_is_changed_before_its_run_begins(root):
     file = root / "mine.yaml"
     file.write_text("data: wine\nmodel: logistic\nrounds: 1\n")
@@ -101,6 +102,7 @@ def test_a_config_that_is_changed_before_its_run_begins(root):
     assert "files were changed meanwhile" in failures[one.path]
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_it_all(root):
     wrong = job("local.momentum=7")
     with pytest.raises(ConfigError, match=r"local.momentum=7.*out of range"):

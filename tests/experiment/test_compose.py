@@ -279,6 +279,7 @@ def test_a_saved_config_repeats_the_run(tmp_path, overrides):
 EACH = {group: choices.choices(group) for group in choices.groups()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(max(map(len, EACH.values()))))
 def test_a_saved_config_repeats_the_run_for_every_shipped_choice(tmp_path, number):
     """Some of each group together: each is met, and nothing here asks what goes together."""

@@ -187,6 +187,7 @@ WORDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_stopped_on_the_way_and_resumed_it_is_the_same_run(tmp_path):
     files = {}
     for workers, resumed in [(1, 1), (2, 2), (3, 2), (1, 3), (2, 1)]:

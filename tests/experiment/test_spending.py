@@ -288,6 +288,7 @@ def test_no_round_tells_more_than_the_target_that_the_noise_was_made_for(kind, w
     assert verify(path).holds
 
 
+@pytest.mark.slow
 def test_noise_of_a_larger_federation_has_a_target_of_its_own(tmp_path):
     target = ["privacy.noise_multiplier=null", "privacy.target_epsilon=1", "rounds=2"]
     larger = ["privacy.simulated_cohort=1000", "privacy.simulated_population=10000"]
@@ -405,6 +406,7 @@ def test_only_secure_noise_without_leaks_is_called_real(kind, federation):
         assert real("privacy.rng=secure", "privacy.leaky_diagnostics=true") is False
 
 
+@pytest.mark.slow
 def test_a_simulated_federation_is_told_beside_the_run_itself(tmp_path):
     path = run(tmp_path / "run", *KINDS["central"], "privacy.simulated_cohort=500",
                "privacy.simulated_population=100000", "rounds=2")  # fmt: skip

@@ -217,13 +217,14 @@ def gap(experiment, model):
     return ((found - optimum).norm() / optimum.norm()).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "options"),
     [
         ("scaffold", ()),
         ("scaffold", ("algorithm.option=1",)),
         ("fedlin", ()),
-        pytest.param("mime", ("algorithm.beta=0.5",), marks=pytest.mark.slow),
+        ("mime", ("algorithm.beta=0.5",)),
         ("feddyn", ("algorithm.alpha=0.3",)),
         ("fedadmm", ("algorithm.rho=0.3",)),
         ("fedadmm", ("algorithm.rho=0.3", "algorithm.start=local")),

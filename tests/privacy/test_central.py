@@ -25,7 +25,9 @@ def test_m25_the_relation_is_the_one_that_the_sampling_is_proved_for(options, re
 
 
 @pytest.mark.parametrize("options", [(), COINS, ("clients.per_round=2",)])
-@pytest.mark.parametrize("privacy", ["central", "adaptive_clip"])
+@pytest.mark.parametrize(
+    "privacy", ["central", pytest.param("adaptive_clip", marks=pytest.mark.slow)]
+)
 def test_m26_the_noise_for_a_target_is_enough_for_all_rounds_and_no_more(
     privacy, options, federation
 ):
