@@ -295,6 +295,7 @@ noises = st.sampled_from([0.7, 1.0, 2.0, 5.0, 20.0])
 counts = st.integers(1, 3000)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(rates, noises, counts, st.sampled_from([1e-8, 1e-5, 1e-3]))
 def test_rdp_falls_with_noise_and_delta_and_grows_with_rounds_and_rate(q, z, rounds, delta):

@@ -214,6 +214,7 @@ def test_a_damaged_manifest(fedrun, whole: Path, change, command: str) -> None:
     told(fedrun(words, 1), str(file), "damaged")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl"])
 @pytest.mark.parametrize("content", ["", None, "{", "[1]\n"])
 def test_a_finished_run_whose_figures_are_damaged(

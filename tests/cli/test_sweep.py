@@ -171,6 +171,7 @@ def test_mistakes_start_nothing(fedrun, folder: Path, here, words: str) -> None:
     assert (list(folder.iterdir()), here) == ([], [])
 
 
+@pytest.mark.slow
 def test_a_search_names_the_best(fedrun) -> None:
     pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
     words = f"sweep {SMALL} local.lr=tag(log,interval(0.0001,1)) --sampler random --trials 4"

@@ -125,6 +125,7 @@ LOCALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", LOCALS.values(), ids=LOCALS)
 @pytest.mark.parametrize("extra", ["", "drift", "anchor", "both"])
 @pytest.mark.parametrize("name", ["odd sizes, three layers", "classes"])

@@ -63,6 +63,7 @@ def test_the_next_round_is_out_before_the_last_one_is_written(workers, federatio
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
