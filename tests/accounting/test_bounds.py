@@ -234,6 +234,7 @@ def test_randomized_response_of_all_kinds():
     check_response(each("response"))
 
 
+@pytest.mark.slow
 def test_releases_of_different_kinds():
     laplace = Event(mechanism="laplace", sampling=FULL, noise_multiplier=10)
     first = [(poisson(0.01, 1.1), 1000), (gaussian(20.0), 10), (laplace, 5)]

@@ -145,6 +145,7 @@ def test_latest_is_for_people_only(
     assert latest.read_text() == "round_000004\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["metrics.jsonl", "clients.jsonl", "audit.jsonl"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
 def test_damaged_logs(

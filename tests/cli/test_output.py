@@ -233,6 +233,7 @@ def test_a_terminal_shows_a_live_view(folder: Path) -> None:
     assert b"all rounds done" in seen
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_makes_no_noise(fedrun, folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "fedrun", "train", *WINE.split(), "rounds=400", "run.dir=run"],

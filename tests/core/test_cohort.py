@@ -51,6 +51,7 @@ def chance(size, weights):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize(
     "weights", [[1.0, 2.0, 3.0, 10.0], [5.0, 0.0, 1.0, 1.0], [1e9, 3.0, 1.0, 2.0]]

@@ -117,6 +117,7 @@ def test_mistakes(folder: Path, tmp_path: Path) -> None:
         unipen_chars(root=str(folder))
 
 
+@pytest.mark.slow
 @real
 def test_real_file() -> None:
     data = unipen_chars(root=str(REAL), characters="digits", min_examples=1)

@@ -420,6 +420,7 @@ with open_workers(chunk, 2) as map_chunks:
 """
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("sleep", [0, 1], ids=["idle", "busy"])
 def test_a_runner_that_is_killed_leaves_no_workers(sleep):

@@ -265,6 +265,7 @@ def stopped(tmp_path: Path):
     return begin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [[], KINDS["kept"], KINDS["private"]])
 def test_an_unfinished_run_is_looked_at_as_far_as_it_is(stopped, words):
     run = stopped(3, *words)

@@ -83,6 +83,7 @@ def test_one_client_with_all_data_is_centralised_training(algorithm, engine, fed
             torch.testing.assert_close(found, p.detach(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", choices("algorithm"))
 def test_a_cohort_of_all_is_everybody(algorithm, small, federation, play, same):
     def learnt(*options):
