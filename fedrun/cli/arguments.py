@@ -1,4 +1,4 @@
-"""What the commands share: the list of overrides, and the config taken out of it."""
+"""What the commands share: overrides and the config taken out of them, runs, questions to runs."""
 
 from __future__ import annotations
 
@@ -31,6 +31,33 @@ def read_path(text: str) -> Path:
         if not text.strip():
             raise ConfigError("an empty path; write . for the current folder")
     return Path(text)
+
+
+OneRun = Annotated[Path, typer.Argument(parser=read_path, metavar="RUN", help="The run directory.")]
+Places = Annotated[
+    list[Path],
+    typer.Argument(
+        parser=read_path,
+        metavar="RUN|SWEEP|FOLDER...",
+        help="Run directories, sweeps, and folders to search for runs.",
+    ),
+]
+Metric = Annotated[
+    str | None, typer.Option(help="A key of metrics.jsonl (default: test/accuracy or test/loss).")
+]
+At = Annotated[
+    str, typer.Option(help="last, best, mean_last:K, rounds_to:X, first_to:X or round:N.")
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY", help="Group by this key alone; once for each key."),
+]
+Target = Annotated[
+    float | None, typer.Option(help="Also rounds, bytes and seconds to this figure.")
+]
+Unfinished = Annotated[
+    bool, typer.Option("--unfinished", help="Count unfinished runs as far as they came.")
+]
 
 
 def compose_arguments(arguments: list[str] | None) -> Composed:

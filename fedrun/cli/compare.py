@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrun.cli.arguments import read_path
+from fedrun.cli.arguments import At, By, Metric, Places, Target, Unfinished
 from fedrun.cli.errors import say, told
 from fedrun.core.option import ConfigError
 
@@ -38,29 +38,11 @@ class Band(StrEnum):
 
 
 def compare(
-    places: Annotated[
-        list[Path],
-        typer.Argument(
-            parser=read_path,
-            metavar="RUN|SWEEP|FOLDER...",
-            help="Run directories, sweeps, and folders to search for runs.",
-        ),
-    ],
-    metric: Annotated[
-        str | None,
-        typer.Option(help="A key of metrics.jsonl (default: test/accuracy or test/loss)."),
-    ] = None,
-    at: Annotated[
-        str,
-        typer.Option(help="last, best, mean_last:K, rounds_to:X, first_to:X or round:N."),
-    ] = "last",
-    by: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY", help="Group by this key alone; once for each key."),
-    ] = None,
-    target: Annotated[
-        float | None, typer.Option(help="Also rounds, bytes and seconds to this figure.")
-    ] = None,
+    places: Places,
+    metric: Metric = None,
+    at: At = "last",
+    by: By = None,
+    target: Target = None,
     sort: Annotated[
         str | None,
         typer.Option(metavar="COLUMN", help="Column or key; value: best first; -value: last."),
@@ -69,9 +51,7 @@ def compare(
         tuple[str, str] | None,
         typer.Option(metavar="A B", help="Paired test of two groups over the seeds they share."),
     ] = None,
-    unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Count unfinished runs as far as they came.")
-    ] = False,
+    unfinished: Unfinished = False,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="As CSV; - is stdout.")] = None,
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="As Markdown; - is stdout.")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedrun.cli.arguments import read_path
+from fedrun.cli.arguments import OneRun
 from fedrun.cli.collector import at_work
 from fedrun.cli.errors import say, told
 
 
 def evaluate(
-    run: Annotated[
-        Path, typer.Argument(parser=read_path, metavar="RUN", help="The run directory.")
-    ],
+    run: OneRun,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrun.cli.arguments import read_path
+from fedrun.cli.arguments import OneRun
 from fedrun.cli.collector import at_work
 from fedrun.cli.completion import complete_form
 from fedrun.cli.errors import told
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    run: Annotated[
-        Path, typer.Argument(parser=read_path, metavar="RUN", help="The run directory.")
-    ],
+    run: OneRun,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(

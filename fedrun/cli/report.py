@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrun.cli.arguments import read_path
+from fedrun.cli.arguments import At, By, Metric, Places, Target, Unfinished
 from fedrun.cli.errors import say, told
 from fedrun.core.option import ConfigError, RunError
 
@@ -22,14 +22,7 @@ OURS = b'<meta name="generator" content="fedrun'
 
 
 def report(
-    places: Annotated[
-        list[Path],
-        typer.Argument(
-            parser=read_path,
-            metavar="RUN|SWEEP|FOLDER...",
-            help="Run directories, sweeps, and folders to search for runs.",
-        ),
-    ],
+    places: Places,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -40,24 +33,11 @@ def report(
         ),
     ] = None,
     title: Annotated[str | None, typer.Option(help="The page's heading.")] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(help="A key of metrics.jsonl (default: test/accuracy or test/loss)."),
-    ] = None,
-    at: Annotated[
-        str,
-        typer.Option(help="last, best, mean_last:K, rounds_to:X, first_to:X or round:N."),
-    ] = "last",
-    by: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY", help="Group by this key alone; once for each key."),
-    ] = None,
-    target: Annotated[
-        float | None, typer.Option(help="Also rounds, bytes and seconds to this figure.")
-    ] = None,
-    unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Count unfinished runs as far as they came.")
-    ] = False,
+    metric: Metric = None,
+    at: At = "last",
+    by: By = None,
+    target: Target = None,
+    unfinished: Unfinished = False,
     evaluate: Annotated[
         bool,
         typer.Option(

@@ -29,6 +29,8 @@ from fedrun.local.sgd import sgd
 from fedrun.model.cnn import cnn
 from fedrun.privacy._stream import streams
 
+pytestmark = pytest.mark.usefixtures("private_kernel")
+
 SECRET = streams("seeded", 7)
 HELD = Ragged.of([np.arange(23), np.arange(23, 25), np.arange(25, 65)])
 
@@ -46,16 +48,6 @@ def problem(sizes, kind="classes", rows=65):
     if kind == "number":
         return task, Examples(x, torch.randn(rows, sizes[-1], generator=draw))
     return task, Examples(x, torch.randint(0, len(classes), (rows,), generator=draw))
-
-
-@pytest.fixture(autouse=True)
-def _needs_a_compiler():
-    try:
-        private_network(problem((3, 2))[0])
-    except UnavailableError as why:
-        if "no C++ compiler" not in str(why) and "no AES instructions" not in str(why):
-            raise
-        pytest.skip(str(why))
 
 
 def both(task, examples, local, steps, held=HELD, plan=None, **given):

@@ -13,12 +13,13 @@ from fedrun.core.privacy import PrivateSteps
 from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree, expand
 from fedrun.engine import _compiler
-from fedrun.engine._compiler import UnavailableError
 from fedrun.engine._noise import grid
 from fedrun.engine._private import private
-from fedrun.engine._private_network import box_muller, loaded_library, private_network
+from fedrun.engine._private_network import box_muller, loaded_library
 from fedrun.local.sgd import sgd
 from fedrun.privacy._stream import streams
+
+pytestmark = pytest.mark.usefixtures("private_kernel")
 
 SECRET = streams("seeded", 7)
 LR = 2.0**60  # beside such a step the weights that it started from are nothing
@@ -35,16 +36,6 @@ def problem(sizes, rows=60):
     task = Task(nn.Sequential(*layers[:-1]), Spec((sizes[0],), sizes[-1], "number"))
     x = torch.randn(rows, sizes[0], generator=draw)
     return task, Examples(x, torch.randn(rows, sizes[-1], generator=draw))
-
-
-@pytest.fixture(autouse=True)
-def _needs_a_compiler():
-    try:
-        private_network(problem((3, 2))[0])
-    except UnavailableError as why:
-        if "no C++ compiler" not in str(why) and "no AES instructions" not in str(why):
-            raise
-        pytest.skip(str(why))
 
 
 def released(task, examples, steps, batches, clients=(0,), only=None):
