@@ -96,12 +96,19 @@ def private_network(task: Task) -> PrivateNetwork:
         raise UnavailableError("the kernel hides examples in linear/ReLU chains alone")
     if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in task.parameters.values()):
         raise UnavailableError("the kernel computes in float32 on the CPU")
-    return PrivateNetwork(loaded_library(), known, KINDS.index(task.spec.kind))
+    loaded = loaded_library()
+    if isinstance(loaded, UnavailableError):
+        raise UnavailableError(str(loaded)) from loaded
+    return PrivateNetwork(loaded, known, KINDS.index(task.spec.kind))
 
 
 @cache
-def loaded_library() -> ctypes.CDLL:
-    loaded = library(SOURCE, verify)
+def loaded_library() -> ctypes.CDLL | UnavailableError:
+    """Or why there is none; a build that failed is not tried again."""
+    try:
+        loaded = library(SOURCE, verify)
+    except UnavailableError as reason:
+        return reason
     declare(loaded)
     return loaded
 

@@ -1,6 +1,7 @@
 """Epsilon against reference values, and what is refused."""
 
 import json
+from itertools import islice
 from math import inf, isfinite, sqrt
 from pathlib import Path
 from types import SimpleNamespace
@@ -224,9 +225,8 @@ def check_response(cases):
         assert found["pld"] > 5 * case.dropped_count  # what dp-accounting's accountant says
 
 
-@pytest.mark.slow
 def test_randomized_response_counts_every_answer():
-    check_response(case for case in each("response") if case.epsilon <= 1)
+    check_response(islice((case for case in each("response") if case.epsilon <= 1), 2))
 
 
 @pytest.mark.slow

@@ -38,9 +38,18 @@ def terms(case):
     return {"releases": case.rounds, "delta": case.delta, "relation": "add_remove"}
 
 
+@pytest.mark.parametrize("case", each("noise")[::8], ids=str)
+def test_noise_by_rdp(case):
+    check_rdp(case)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", each("noise"), ids=str)
-def test_noise_by_rdp(case):
+def test_noise_by_rdp_for_all(case):
+    check_rdp(case)
+
+
+def check_rdp(case):
     found = least_noise(make(case.q), case.target, accountant="rdp", **terms(case))
     assert found == pytest.approx(case.rdp, rel=1e-5)
 

@@ -288,3 +288,32 @@ def test_a_kernel_that_computes_something_else_is_not_kept(monkeypatch, tmp_path
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(UnavailableError, match="AES-256"):
         _compiler.library(tmp_path / SOURCE.name, _private_network.verify)
+
+
+def test_other_words_and_other_normals_are_refused(monkeypatch):
+    loaded = private_network(problem((3, 2))[0]).loaded
+    _private_network.verify(loaded)
+    monkeypatch.setattr(_private_network, "box_muller", lambda words: np.zeros(len(words)))
+    with pytest.raises(UnavailableError, match="something else than PyTorch"):
+        _private_network.verify(loaded)
+    monkeypatch.setattr(_private_network, "WORDS", "0" * 64)
+    with pytest.raises(UnavailableError, match="AES-256"):
+        _private_network.verify(loaded)
+
+
+def test_a_build_that_failed_is_not_tried_again(monkeypatch):
+    tries = []
+
+    def failing(*_: object) -> None:
+        tries.append(1)
+        raise UnavailableError("no luck")
+
+    monkeypatch.setattr(_private_network, "library", failing)
+    _private_network.loaded_library.cache_clear()
+    try:
+        for _ in range(3):
+            with pytest.raises(UnavailableError, match="no luck"):
+                private_network(problem((3, 2))[0])
+    finally:
+        _private_network.loaded_library.cache_clear()
+    assert len(tries) == 1

@@ -291,13 +291,6 @@ def test_a_saved_config_repeats_the_run_for_every_shipped_choice(tmp_path, numbe
     assert compose(saved).values == first.values
 
 
-@pytest.mark.parametrize("number", [1, 3, 6, 10, 15])
-def test_the_tests_short_way_gives_what_compose_gives(short_way, number):
-    overrides = [f"{group}={names[-number % len(names)]}" for group, names in EACH.items()]
-    overrides = [*overrides[number % 3 :: 2], "rounds=3", "local.lr=0.5", "clients.count=7"]
-    assert short_way(overrides) == compose("train", overrides).values
-
-
 NAMES = [name for name in choices.config_names() if not name.startswith("baseline/")]
 
 
@@ -534,4 +527,11 @@ def _seconds() -> float:
     ],
 )
 def test_the_tests_own_short_way_gives_the_same_values(overrides, short_way):
+    assert short_way(overrides) == compose("train", overrides).values
+
+
+@pytest.mark.parametrize("number", [1, 3, 6, 10, 15])
+def test_and_of_choices_in_several_groups(short_way, number):
+    overrides = [f"{group}={names[-number % len(names)]}" for group, names in EACH.items()]
+    overrides = [*overrides[number % 3 :: 2], "rounds=3", "local.lr=0.5", "clients.count=7"]
     assert short_way(overrides) == compose("train", overrides).values

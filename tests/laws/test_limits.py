@@ -83,8 +83,13 @@ def test_one_client_with_all_data_is_centralised_training(algorithm, engine, fed
             torch.testing.assert_close(found, p.detach(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("algorithm", choices("algorithm"))
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        name if name in ("fedavg", "scaffold") else pytest.param(name, marks=pytest.mark.slow)
+        for name in choices("algorithm")
+    ],
+)
 def test_a_cohort_of_all_is_everybody(algorithm, small, federation, play, same):
     def learnt(*options):
         experiment = federation(f"algorithm={algorithm}", *small(algorithm), "rounds=2", *options)
@@ -218,17 +223,18 @@ def gap(experiment, model):
     return ((found - optimum).norm() / optimum.norm()).item()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "options"),
     [
         ("scaffold", ()),
-        ("scaffold", ("algorithm.option=1",)),
-        ("fedlin", ()),
-        ("mime", ("algorithm.beta=0.5",)),
+        pytest.param("scaffold", ("algorithm.option=1",), marks=pytest.mark.slow),
+        pytest.param("fedlin", (), marks=pytest.mark.slow),
+        pytest.param("mime", ("algorithm.beta=0.5",), marks=pytest.mark.slow),
         ("feddyn", ("algorithm.alpha=0.3",)),
-        ("fedadmm", ("algorithm.rho=0.3",)),
-        ("fedadmm", ("algorithm.rho=0.3", "algorithm.start=local")),
+        pytest.param("fedadmm", ("algorithm.rho=0.3",), marks=pytest.mark.slow),
+        pytest.param(
+            "fedadmm", ("algorithm.rho=0.3", "algorithm.start=local"), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_it_reaches_the_pooled_optimum_where_fedavg_does_not(algorithm, options, federation, play):

@@ -170,8 +170,9 @@ def test_the_own_models_are_scored_on_the_own_shares(algorithm, federation, play
     assert ("test/accuracy" in last.metrics) == (algorithm not in NO_GLOBAL)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("algorithm", [*EVERY, "fedbn"])
+@pytest.mark.parametrize(
+    "algorithm", [*(pytest.param(name, marks=pytest.mark.slow) for name in EVERY), "fedbn"]
+)
 def test_scoring_changes_nothing_and_repeats_itself(algorithm, batch_norm, play, same):
     # With batch normalisation, so that running statistics are looked at too.
     options = (f"algorithm={algorithm}", "rounds=2", "clients.per_round=3", "clients.unseen=0.2")

@@ -58,9 +58,14 @@ TEXT = ("data=markov_text", "data.clients=4", "data.symbols=5", "data.length=6",
         "partition=natural", "model=char_lstm", "model.hidden=6")  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["tokens", "classes"])
-@pytest.mark.parametrize("algorithm", choices("algorithm"))
+@pytest.mark.parametrize("task", ["tokens", pytest.param("classes", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        name if name in ("fedavg", "scaffold") else pytest.param(name, marks=pytest.mark.slow)
+        for name in choices("algorithm")
+    ],
+)
 def test_resume_of_token_sequences(algorithm, task, federation, play, same, tmp_path):
     if algorithm == "fedbn":
         pytest.skip("this model has no batch normalisation")
