@@ -61,7 +61,8 @@ def report(
         # A file name or argument that was no Unicode stands in a manifest as half a letter.
         written = page(content, places).encode(errors="replace")
         if file == DASH:
-            sys.stdout.write(written.decode())
+            sys.stdout.buffer.write(written)  # UTF-8, as the page says, whatever the locale
+            sys.stdout.buffer.flush()
         else:
             from fedrun.experiment.files import write_bytes
 
@@ -109,7 +110,13 @@ def question(
     from fedrun.report.page.content import Asked
 
     keys = [key for word in by or [] for key in word.split(",")]
-    return Asked(Question(metric, read_at(at), target), keys, unfinished, title, show_clients)
+    words = ["--metric", metric] if metric else []
+    words += ["--at", at] if at != "last" else []
+    words += [word for key in keys for word in ("--by", key)]
+    words += ["--target", f"{target!r}"] if target is not None else []
+    words += ["--unfinished"] if unfinished else []
+    question = Question(metric, read_at(at), target)
+    return Asked(question, keys, unfinished, title, show_clients, words)
 
 
 def work(places: list[Path], asked: Asked, evaluate: bool) -> Content:

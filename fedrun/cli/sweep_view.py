@@ -142,7 +142,8 @@ def ending(sweep: Sweep, quiet: bool, as_json: bool) -> None:
         where = shlex.quote(str(sweep.path))
         if sweep.count("failed"):
             console.print(f"\nagain    {again(sweep)}", soft_wrap=True, markup=False)
-        for line in (f"\nsweep    {where}", f"table    fedrun compare {where}"):
+        lines = f"\nsweep    {where}", f"table    fedrun compare {where}"
+        for line in (*lines, f"page     fedrun report {where}"):
             console.print(line, soft_wrap=True, markup=False)
 
 

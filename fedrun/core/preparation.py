@@ -48,12 +48,14 @@ class Preparation:
     features: along the first axis of an example, in their order; empty where the words say all.
     target: of targets that are numbers: prediction * divide_by + subtract is in raw units.
     by_client: by name, where each client's examples are prepared in their own way.
+    lost: whether constants of the training rows were used that are not among all these.
     """
 
     how: str
     features: tuple[Feature, ...] = ()
     target: Feature | None = None
     by_client: Mapping[str, tuple[Feature, ...]] = field(default_factory=dict)
+    lost: bool = False
 
     def lists(self) -> list[tuple[Feature, ...]]:
         """Every list of features that there is."""
@@ -63,9 +65,8 @@ class Preparation:
     def is_fitted(self) -> bool:
         """Whether some constants are the training rows' own."""
         every = [feature for features in self.lists() for feature in features]
-        return any(
-            feature.is_fitted for feature in [*every, *([self.target] if self.target else [])]
-        )
+        every += [self.target] if self.target else []
+        return self.lost or any(feature.is_fitted for feature in every)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without what is not there."""

@@ -70,10 +70,11 @@ def columns_as_input(
         features = tuple(feature for *_, found in parts for feature in found)
         how = f"columns {', '.join(names)}, normalize={normalize}, side by side"
         named = halves[0].shape[1:] == (len(features),)
-        done = Preparation(how if named else how + lost, features if named else ())
+        done = Preparation(how, features) if named else Preparation(how + lost, lost=bool(lost))
     if shape is not None and len(shape) > 1:
         again = "" if done.how.endswith(LOST) else lost
-        done = Preparation(f"{done.how}, in the shape {list(shape)}{again}")
+        how = f"{done.how}, in the shape {list(shape)}{again}"
+        done = Preparation(how, lost=done.is_fitted)
     return _shaped(halves[0], shape), _shaped(halves[1], shape), done
 
 

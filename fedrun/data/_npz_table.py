@@ -64,7 +64,8 @@ def of_arrays(scale: Scale) -> Preparation:
     """Constants of rows of numbers; of arrays of more axes each number has its own, and they are
     left out."""
     if scale.mean.ndim > 1:
-        return Preparation(f"{SCORED}, each number of an example apart; the constants are not kept")
+        how = f"{SCORED}, each number of an example apart; the constants are not kept"
+        return Preparation(how, lost=True)
     return Preparation(SCORED, scale.features([f"x{at}" for at in range(len(scale.mean))]))
 
 

@@ -15,24 +15,21 @@ BLOCK_ROWS = 4096
 SCORED = "z-scored by the training rows"
 
 
-def standardize(train: Array, test: Array, *, ddof: int = 0) -> tuple[Array, Array]:
-    """float32 (train, test), each column less the training mean, over the training sd.
-
-    ddof: 0 divides by N, 1 by N - 1. A column of one value in the training rows becomes 0 in both.
-    """
-    scale = fitted(train, ddof=ddof)
-    return scale(train), scale(test)
-
-
 @dataclass(frozen=True)
 class Scale:
-    """float64 figures, one a column; the deviation of a column of one value is infinite."""
+    """x less the mean, over the deviation, as float32; figures are float64, one a column. The
+    deviation of a column of one value is infinite: it becomes 0."""
 
     mean: Array
     deviation: Array
 
     def __call__(self, x: Array) -> Array:
-        return _scaled(x, self.mean, self.deviation)
+        """Block by block: a large set is never held in float64 as a whole."""
+        scaled = np.empty(x.shape, np.float32)
+        for start in range(0, len(x), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            scaled[block] = (x[block] - self.mean) / self.deviation
+        return scaled
 
     def features(self, names: Sequence[str], missing: float | None = None) -> tuple[Feature, ...]:
         """The same as facts; names: of the columns."""
@@ -44,17 +41,8 @@ class Scale:
 
 
 def fitted(train: Array, *, ddof: int = 0) -> Scale:
-    """What `standardize` takes off and divides by."""
+    """ddof: 0 divides by N, 1 by N - 1."""
     mean = train.mean(axis=0, dtype=np.float64)
     # Asked of the values themselves: rounding can make the sd of equal numbers 1e-17 and not 0.
     constant = train.max(axis=0) == train.min(axis=0)
     return Scale(mean, np.where(constant, np.inf, train.std(axis=0, ddof=ddof, dtype=np.float64)))
-
-
-def _scaled(x: Array, mean: Array, deviation: Array) -> Array:
-    """Block by block: a large set is never held in float64 as a whole."""
-    scaled = np.empty(x.shape, np.float32)
-    for start in range(0, len(x), BLOCK_ROWS):
-        block = slice(start, start + BLOCK_ROWS)
-        scaled[block] = (x[block] - mean) / deviation
-    return scaled

@@ -18,10 +18,13 @@ def dump(values: Mapping[str, Any]) -> str:
     return str(text)
 
 
+NO_PART_OF_IT = ("name", "run", "tracker")  # where a run is kept, and who is told of it
+
+
 def config_hash(values: Mapping[str, Any]) -> str:
     """SHA-256, in hexadecimal, of what the run is: all but where it is kept, `run` and `name`, and
     who is told of it, `tracker`."""
-    kept = {key: value for key, value in values.items() if key not in ("run", "name", "tracker")}
+    kept = {key: value for key, value in values.items() if key not in NO_PART_OF_IT}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

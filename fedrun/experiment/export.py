@@ -132,9 +132,10 @@ def built(
     """The run's federation on a CPU, by the engine that runs any model, on the same data; and its
     config, with where these lie now."""
     for word in overrides:
-        if not word.startswith(("data.root=", "data.path=")):
+        if not word.startswith(("data.root=", "data.path=", "data.test_path=")):
             raise ConfigError(
-                f"export takes data.root and data.path beside its options, not {word}"
+                f"export takes data.root, data.path and data.test_path beside its options, "
+                f"not {word}"
             )
     before = saved_config(run, manifest)
     moved = compose(str(run / "config.yaml"), overrides) if overrides else before

@@ -6,9 +6,9 @@ import re
 from pathlib import Path, PurePath
 
 from fedrun.experiment.compose import Composed, config_hash
+from fedrun.experiment.config_text import NO_PART_OF_IT
 
 LONGEST = 48
-ABOUT = ("run.", "tracker.")
 
 
 def run_path(composed: Composed) -> Path:
@@ -30,7 +30,7 @@ def summary(overrides: list[str]) -> str:
     parts = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if key.startswith(ABOUT) or key in ("name", "tracker") or "/" in value:
+        if key.partition(".")[0] in NO_PART_OF_IT or "/" in value:
             continue  # places, and who looks on, say nothing about what was run
         leaf = key.rpartition(".")[2] if "." in key else ("" if is_choice(value) else key)
         parts.append(safe(f"{leaf}{value}"))

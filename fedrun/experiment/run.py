@@ -253,8 +253,8 @@ def refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"a run cannot go on with another {key} "
                 f"({old.get(key)} before, {new.get(key)} now);\n"
-                f"resume takes rounds, engine.workers, evaluate.*, checkpoint.*, stop.*, tracker "
-                f"and data.root; for anything else start a new run"
+                f"resume takes rounds, engine.workers, evaluate.*, checkpoint.*, stop.*, tracker, "
+                f"data.root, data.path and data.test_path; for anything else start a new run"
             )
     if old["rounds"] != new["rounds"]:
         fixed = new.get("privacy.target_epsilon") is not None and "privacy.target_epsilon"

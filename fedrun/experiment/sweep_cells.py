@@ -51,10 +51,14 @@ def state_of(path: Path, noted: dict[str, Any]) -> tuple[str, str | None]:
     found = str(manifest["status"])
     if found == "finished":
         return found, None
-    if found == "failed" or status in ("failed", "pruned"):
-        told = str(manifest.get("error", reason or "it tells no reason"))
-        return ("pruned" if status == "pruned" else "failed"), reason or told
-    return ("running" if found == "running" and is_in_use(path) else "interrupted"), None
+    unknown = "it tells no reason"
+    if found == "failed":
+        return found, str(manifest.get("error", reason or unknown))
+    if found == "running" and is_in_use(path):
+        return found, None
+    if status == "pruned" or (status == "failed" and found != "interrupted"):
+        return status, reason or unknown
+    return "interrupted", None
 
 
 def values(path: Path, words: list[str]) -> dict[str, Any]:

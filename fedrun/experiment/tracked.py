@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fedrun.core.tracker import Row, Tracked
+from fedrun.experiment.config_text import NO_PART_OF_IT
 
-NO_PART_OF_IT = ("name", "run", "tracker")  # where a run is kept, and who looks on
 PLACES = ("root", "path", "test_path")  # of data on this machine: they may name a user
 LONGEST = 2000  # letters of a value: a config may hold somebody's data
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedrun.core.option import ConfigError
+from fedrun.core.option import ConfigError, RunError
 from fedrun.core.tracker import Row, Session, Status, Tracked, Tracker, figures_of
 from fedrun.experiment import choices
 from fedrun.experiment.bind import bind_all, made
@@ -115,10 +115,10 @@ def tell_again(path: Path, manifest: Mapping[str, Any], tracking: Tracking) -> N
     """Tell of a run that is finished already, from its own files."""
     if not tracking.trackers:
         return
-    history = read_metrics(path)
     try:
+        history = read_metrics(path)
         lock = take_lock(path)
-    except (ConfigError, OSError) as error:
+    except (ConfigError, RunError, OSError) as error:
         say(f"{path} is finished, and no tracker was told of it: {reason(error)}")
         return
     with lock:

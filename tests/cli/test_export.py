@@ -166,7 +166,10 @@ def test_private_runs_carry_their_statement(fedrun, folder: Path) -> None:
         ("RUN --out no/such/m.pt", "there is no folder no/such"),
         ("RUN --out RUN/model.safetensors", "holds nothing but the run's own files"),
         ("RUN --out .", "is a folder"),
-        ("RUN rounds=4", "export takes data.root and data.path beside its options, not rounds=4"),
+        (
+            "RUN rounds=4",
+            "data.path and data.test_path beside its options, not rounds=4",
+        ),
         ("nowhere", "nowhere is no run directory"),
     ],
 )

@@ -1,6 +1,7 @@
 """`fedrun report` and what `fedrun evaluate` leaves for it."""
 
 import errno
+import html
 import json
 import shutil
 import subprocess
@@ -55,6 +56,12 @@ def test_where_it_is_written(fedrun, folder: Path, made_run):
     assert fedrun("report runs --out x.html --title 'A <title>'").out == "x.html\n"
     assert "<title>A &lt;title&gt;</title>" in Path("x.html").read_text()
     assert [file.name for file in folder.iterdir() if file.name.startswith(".")] == []
+
+
+def test_the_command_that_gives_the_table_again_asks_the_same(fedrun, folder: Path, made_run):
+    made_run(folder / "r", [0.5, 0.6])
+    page = html.unescape(fedrun("report r --at best --target 0.5 --by algorithm --out -").out)
+    assert "fedrun compare r --at best --by algorithm --target 0.5" in page
 
 
 MISTAKES = {

@@ -12,7 +12,9 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 
 from fedrun.core.dataset import Dataset, Spec, Split
 from fedrun.core.preparation import Feature, Preparation
+from fedrun.data._npz_table import of_arrays
 from fedrun.data._pixel import scale_pixels
+from fedrun.data._scale import fitted
 from fedrun.data.breast_cancer import breast_cancer
 from fedrun.data.diabetes import diabetes
 from fedrun.data.digits import digits
@@ -195,3 +197,10 @@ def test_signals_by_channel() -> None:
     for channel, feature in enumerate(scored.prepared.features):
         own = (raw.test.x[:, channel] - feature.subtract) / feature.divide_by
         assert scored.test.x[:, channel] == pytest.approx(own, abs=1e-5)
+
+
+def test_constants_that_are_not_kept_are_known_to_be_the_training_rows() -> None:
+    rows = np.random.default_rng(0).random((5, 3, 3))
+    assert of_arrays(fitted(rows)).is_fitted
+    assert of_arrays(fitted(rows[:, 0])).is_fitted
+    assert not Preparation("as they are").is_fitted

@@ -70,7 +70,7 @@ def test_what_is_not_counted_is_listed_with_its_reason(two: Path, made_run, read
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        ("partition.json", "{"), ("partition.json", '{"clients": 2, "classes": ["a"]}'),
+        ("partition.json", "{"), ("partition.json", '{"clients": "two", "classes": ["a"]}'),
         ("partition.json", '{"rule": "x", "clients": 2, "classes": ["a"], "train": [[1]]}'),
         ("evaluation.json", "[]"), ("evaluation.json", '{"schema": 1, "global": {"values": 3}}'),
         ("evaluation.json", '{"schema": 1, "model": "2", "global": {"values": ["x"]}}'),
@@ -150,6 +150,7 @@ def test_a_private_runs_clock_and_holdings_are_in_no_manifest_fact(tmp_path, mad
     for held in (False, True):
         _, html, _ = read(tmp_path, show_clients=held)
         assert ("10:00:07" in html) is (name == "none")
+        assert ("2026-01-01" in html) is (name == "none")
         assert ("4711" in html) is (name == "none" or held)
 
 

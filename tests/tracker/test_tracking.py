@@ -193,6 +193,14 @@ def test_a_finished_run_that_cannot_be_locked_says_so(spy, train, capsys, monkey
     assert "no tracker was told of it: PermissionError" in capsys.readouterr().err
 
 
+def test_a_finished_run_whose_figures_are_damaged_costs_no_exit_status(spy, train, capsys) -> None:
+    path = train()
+    (path / "metrics.jsonl").write_text("{")
+    assert train(OWN) == path
+    assert "no tracker was told of it" in capsys.readouterr().err
+    assert spy.calls == []
+
+
 def test_a_tracker_is_no_part_of_what_a_run_is(spy, train) -> None:
     plain, with_one = (compose("train", words) for words in ([], [OWN]))
     assert config_hash(plain.values) == config_hash(with_one.values)

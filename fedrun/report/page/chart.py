@@ -72,7 +72,7 @@ def numbers(
     lines: Sequence[Line], across: str, target: float | None, metric: str = ""
 ) -> dict[str, Any]:
     """The same picture for a script: the values that are drawn, and where they stand."""
-    short_x = _short_bound if across == AXES["epsilon"] else _short
+    short_x = {AXES["epsilon"]: _short_bound, AXES["rounds"]: _exact}.get(across, _short)
     short_y = _short_bound if is_bound(metric) else _short
     every = thinning(lines)
     axes = axes_of(lines, target)
@@ -90,8 +90,8 @@ def numbers(
             "y": [short_y(float(value)) for value in line.curve.mean[kept]],
         }
         if line.curve.n > 1:
-            found["low"] = [_short(float(value)) for value in line.curve.low[kept]]
-            found["high"] = [_short(float(value)) for value in line.curve.high[kept]]
+            found["low"] = [short_y(float(value)) for value in line.curve.low[kept]]
+            found["high"] = [short_y(float(value)) for value in line.curve.high[kept]]
         series.append(found)
     return {
         "x": shared, "series": series, "left": LEFT, "right": axes.right, "top": TOP,
@@ -239,6 +239,10 @@ def spread_out(places: Sequence[float], low: float, high: float, apart: float) -
     for at in range(1, len(found)):
         found[at] = max(found[at], found[at - 1] + apart)
     return found
+
+
+def _exact(value: float) -> float:
+    return value
 
 
 def _short(value: float) -> float:

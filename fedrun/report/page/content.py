@@ -37,6 +37,7 @@ class Asked:
     unfinished: bool = False
     title: str | None = None
     held: bool = False
+    words: Sequence[str] = ()  # of the command line that make the same comparison
 
 
 @dataclass(frozen=True)

@@ -54,15 +54,18 @@ def read_held(run: Path) -> Held:
             whole = np.array(facts["train"], np.int64).reshape(count, -1)
             counts, sizes = whole[:MOST_CLIENTS], whole.sum(axis=1)
         else:
-            counts, sizes = _cells(run, count, len(classes) or 1)
+            try:
+                counts, sizes = _cells(run, count, len(classes) or 1)
+            except (LookupError, TypeError, ValueError, OSError, BadZipFile) as error:
+                raise RunError(f"{run / 'partition.npz'} is damaged: {error!r}") from error
         names = [str(name) for name in facts.get("names", range(count))[:MOST_CLIENTS]]
-        if counts.shape != (len(names), len(classes) or 1) and counts.shape[1] != 1:
+        if len(counts) != len(names) or counts.shape[1] not in (1, len(classes)):
             raise ValueError(f"counts of shape {counts.shape}")
         if not len(sizes):
             raise ValueError("it has no clients")
         known = classes if counts.shape[1] == len(classes) else []
         return Held(str(facts["rule"]), names, known, counts, sizes)
-    except (LookupError, TypeError, ValueError, OSError, BadZipFile) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise RunError(f"{run / 'partition.json'} is damaged: {error!r}") from error
 
 

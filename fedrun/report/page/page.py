@@ -84,7 +84,7 @@ def page(content: Content, places: Sequence[Path]) -> str:
         "matrices_left_out": max(0, len(matrices) - MOST_MATRICES),
         "lacking": lacking,
         "evaluated": bool(kept),
-        "to_evaluate": f"fedrun report {_places(places)} --evaluate",
+        "to_evaluate": f"fedrun report {_again(content, places)} --evaluate",
         "privacy": privacy(content, why),
         "runs": ran(content),
         "others": [(short_path(other.path), other) for other in content.others],
@@ -93,7 +93,7 @@ def page(content: Content, places: Sequence[Path]) -> str:
         "commands": runs,
         "configs": configs(content),
         "places": _places(places),
-        "again": f"fedrun compare {_places(places)}",
+        "again": f"fedrun compare {_again(content, places)}",
         "afresh": any(record.text("privacy.rng") == "secure" for record in content.records),
         "measured": _measured(content),
         "light": Markup(properties(LIGHT)),
@@ -119,6 +119,11 @@ def _template(name: str) -> str:
 
 def _places(places: Sequence[Path]) -> str:
     return shlex.join(str(place) for place in places)
+
+
+def _again(content: Content, places: Sequence[Path]) -> str:
+    """The places, and what was asked of them."""
+    return shlex.join([*map(str, places), *content.asked.words])
 
 
 def _measured(content: Content) -> dict[str, str]:

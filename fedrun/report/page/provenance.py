@@ -77,12 +77,14 @@ def _ran(record: Record, method: Method, value: float | None, content: Content) 
     summary = summary_of(record.path)
     seconds = summary.get("time/seconds")
     # When clients were here or not shows in the clock, which no guarantee covers.
-    clock = isinstance(seconds, int | float) and not is_private(record)
+    private = is_private(record)
+    clock = isinstance(seconds, int | float) and not private
     done = summary.get("rounds")
     return Ran(
         short_path(record.path), method.name, method.look, record.text("seed"), record.status,
         shown, value, str(done) if isinstance(done, int) else "-",
-        str(record.manifest.get("ended", "-"))[:10], f"{seconds:.1f}" if clock else "-",
+        "-" if private else str(record.manifest.get("ended", "-"))[:10],
+        f"{seconds:.1f}" if clock else "-",
         _hash(record.manifest.get("config")), str(record.manifest.get("model", "-"))[:12],
         resumed if isinstance(resumed := record.manifest.get("resumed"), int) else 0,
     )  # fmt: skip

@@ -35,7 +35,7 @@ def _figures(record: Record) -> list[Named]:
     found = []
     for name in known:
         course = [(line["round"], line[name]) for line in lines if name in line]
-        if "@" in name or name == "train/examples":
+        if not course or "@" in name or name == "train/examples":
             continue
         at, best = max(course, key=lambda point: is_better(name) * point[1])
         scored = name.startswith(SCORED)
