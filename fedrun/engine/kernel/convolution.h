@@ -11,22 +11,16 @@
 #include "convolution_kernels.h"
 #include "parameters.h"
 
-static inline void store_part(float* p, Vector v, int count) {
-  if (count >= LANES) store(p, v);
-  else memcpy(p, &v, size_t(count) * 4);
-}
-
 struct Convolution {
   int channels, height, width, outputs, tall, wide, above, beside;  // kernel and padding
   bool pooled;
-  bool patches;  // inputs under a pixel are laid out as one run: few channels make short lines
   int rows, columns;         // of the convolution's result
   int out_rows, out_columns; // behind the pool
   int padded, lines, terms, run;  // run: terms rounded up, as weights lie [outputs][lines][run]
   size_t pixel, line;
   Parameters own;
   Floats packed;             // the weights as the forward pass reads them, by panels
-  Floats band, list, image, patch, slopes;
+  Floats band, list, image, slopes;
   std::vector<int32_t> places;
 
   // numbers: channels, height, width, outputs, kernel (2), padding (2), pooled
@@ -38,20 +32,18 @@ struct Convolution {
     out_rows = pooled ? rows / 2 : rows;
     out_columns = pooled ? columns / 2 : columns;
     padded = round_up(outputs, LANES);
-    patches = first && wide * channels < LANES;
-    lines = patches ? 1 : tall;
-    terms = (patches ? tall : 1) * wide * channels;
+    lines = tall;
+    terms = wide * channels;
     run = round_up(terms, LANES);
-    pixel = patches ? run : channels;
-    line = patches ? size_t(columns) * run : size_t(width + 2 * beside) * channels;
+    pixel = channels;
+    line = size_t(width + 2 * beside) * channels;
     own.make(weights() + padded, rule, true);
     packed = floats(size_t(padded) * lines * terms);
     band = floats(size_t(2) * columns * padded);
     list = floats(size_t(LANES) * places_out());
     places.resize(size_t(LANES) * places_out());
     image = floats(image_size());
-    if (patches) patch = floats(size_t(rows) * line);
-    else if (!first) slopes = floats(image_size());
+    if (!first) slopes = floats(image_size());
   }
   size_t weights() const { return size_t(outputs) * lines * run; }
   size_t image_size() const {
@@ -59,12 +51,10 @@ struct Convolution {
   }
   int places_out() const { return out_rows * out_columns; }
   size_t result_size() const { return size_t(places_out()) * outputs; }
-  size_t origin() const { return (size_t(above) * (width + 2 * beside) + beside) * channels; }
-  size_t image_line() const { return size_t(width + 2 * beside) * channels; }
+  size_t origin() const { return above * line + size_t(beside) * channels; }
 
   // the lines of the kernel that are not all border above or below the image
   std::pair<int, int> inside(int row) const {
-    if (patches) return {0, 1};
     int from = above > row ? above - row : 0, to = height + above - row;
     return from < tall && to > 0 ? std::pair{from, to < tall ? to : tall} : std::pair{0, 0};
   }
@@ -101,22 +91,14 @@ struct Convolution {
   // an example [channels, height, width] as this layer's input
   const float* enter(const float* x) {
     for (int i = 0; i < height; i++) {
-      float* to = &image[origin() + i * image_line()];
-      for (int c = 0; c < channels; c++)
-        for (int j = 0; j < width; j++)
-          to[j * channels + c] = x[(size_t(c) * height + i) * width + j];
+      float* to = &image[origin() + i * line];
+      if (channels == 1) memcpy(to, x + size_t(i) * width, size_t(width) * 4);
+      else
+        for (int c = 0; c < channels; c++)
+          for (int j = 0; j < width; j++)
+            to[j * channels + c] = x[(size_t(c) * height + i) * width + j];
     }
-    if (!patches) return image.get();
-    const size_t part = wide * channels, from_line = image_line(), step = channels, stride = run;
-    const int high = tall, across = columns;
-    float* to = patch.get();
-    for (int i = 0; i < rows; i++) {
-      const float* from = &image[i * from_line];
-      for (int j = 0; j < across; j++, from += step, to += stride)
-        for (int l = 0; l < high; l++)  // a copy may write beyond its end, where the next one goes
-          store(to + l * part, load(from + l * from_line));
-    }
-    return patch.get();
+    return image.get();
   }
 
   // The result, lines of which are `to_line` apart, and where in x each of it comes from.
@@ -193,15 +175,21 @@ struct Convolution {
     }
     float* bias = &own.gradient[weights() + channel];
     store(bias, load(bias) + sum);
-    for (int o = 0; o < many; o++, slope += total, place += total)
-      for (int l = 0; l < lines; l++)
-        for (int k = 0; k < run; k += RUN * LANES) {
-          const int vectors = run - k < RUN * LANES ? (run - k) / LANES : RUN;
-          const int count = ends[o] - o * total;
+    for (int o = 0; o < many; o++, slope += total, place += total) {
+      const int count = ends[o] - o * total;
+      for (int k = 0, vectors; k < run; k += vectors * LANES) {
+        vectors = run - k < RUN * LANES ? (run - k) / LANES : RUN;
+        for (int l = 0, high; l < lines; l += high) {
+          high = lines - l < RUN / vectors ? lines - l : RUN / vectors;
           const size_t at = (size_t(channel + o) * lines + l) * run + k, shift = l * line + k;
-          GATHER[vectors - 1](x + shift, place, slope, count, &own.gradient[at]);
-          if (wanted) SCATTER[vectors - 1](&slopes[shift], place, slope, count, &own.w[at]);
+          GATHER[vectors - 1][high - 1](x + shift, line, place, slope, count,
+                                        &own.gradient[at], run);
+          if (wanted)
+            SCATTER[vectors - 1][high - 1](&slopes[shift], line, place, slope, count, &own.w[at],
+                                           run);
         }
+      }
+    }
   }
   void clear_gradient() { memset(own.gradient.get(), 0, own.size * 4); }
   // lines are read in whole vectors: what stands beyond their ends is no gradient
@@ -214,7 +202,7 @@ struct Convolution {
   void leave(const float* x, float* d) const {
     const int count = width * channels;
     for (int i = 0; i < height; i++, d += count) {
-      const size_t at = origin() + i * image_line();
+      const size_t at = origin() + i * line;
       for (int j = 0; j < count; j += LANES)
         store(d + j, load(x + at + j) > 0.0f ? load(&slopes[at + j]) : Vector{});
     }
@@ -251,7 +239,7 @@ struct Convolutions {
     for (int l = 0; l < last; l++) {
       const Convolution& next = layers[l + 1];
       float* y = input(l + 1, row);
-      layers[l].forward(x, y + next.origin(), next.image_line(), winners(l, row));
+      layers[l].forward(x, y + next.origin(), next.line, winners(l, row));
       x = y;
     }
     const Convolution& q = layers[last];

@@ -48,33 +48,55 @@ struct Row {
   };
 };
 
-// g += the inputs at count places, times their slopes, for R vectors of a line
-template <int R>
+// g += the inputs at count places, times their slopes, for R vectors of each of L lines; those of a
+// line lie `line` apart in x and `run` in g
+template <int R, int L>
 struct Gather {
-  static void run(const float* x, const int32_t* at, const float* d, int count, float* g) {
-    Vector sum[R];
-    for (int r = 0; r < R; r++) sum[r] = load(g + r * LANES);
+  static void run(const float* x, size_t line, const int32_t* at, const float* d, int count,
+                  float* g, size_t run) {
+    Vector sum[L][R];
+    for (int l = 0; l < L; l++)
+      for (int r = 0; r < R; r++) sum[l][r] = load(g + l * run + r * LANES);
     for (int t = 0; t < count; t++) {
+      const float* from = x + at[t];
       Vector slope = all(d[t]);
-      for (int r = 0; r < R; r++) sum[r] += slope * load(x + at[t] + r * LANES);
+      for (int l = 0; l < L; l++)
+        for (int r = 0; r < R; r++) sum[l][r] += slope * load(from + l * line + r * LANES);
     }
-    for (int r = 0; r < R; r++) store(g + r * LANES, sum[r]);
+    for (int l = 0; l < L; l++)
+      for (int r = 0; r < R; r++) store(g + l * run + r * LANES, sum[l][r]);
   }
 };
-// the inputs' slopes dx at count places += w times the places' slopes
-template <int R>
+// The inputs' slopes dx at count places += w times the places' slopes. Neighbouring places overlap,
+// and what was just written is slow to read: so the lines of one place come before the next place.
+template <int R, int L>
 struct Scatter {
-  static void run(float* dx, const int32_t* at, const float* d, int count, const float* w) {
-    Vector weight[R];
-    for (int r = 0; r < R; r++) weight[r] = load(w + r * LANES);
+  static void run(float* dx, size_t line, const int32_t* at, const float* d, int count,
+                  const float* w, size_t run) {
+    Vector weight[L][R];
+    for (int l = 0; l < L; l++)
+      for (int r = 0; r < R; r++) weight[l][r] = load(w + l * run + r * LANES);
     for (int t = 0; t < count; t++) {
       float* to = dx + at[t];
       Vector slope = all(d[t]);
-      for (int r = 0; r < R; r++) store(to + r * LANES, load(to + r * LANES) + slope * weight[r]);
+      for (int l = 0; l < L; l++)
+        for (int r = 0; r < R; r++) {
+          float* place = to + l * line + r * LANES;
+          store(place, load(place) + slope * weight[l][r]);
+        }
     }
   }
 };
+// [vectors of a line - 1][lines - 1]; at most RUN vectors together
+template <template <int, int> class Kernel, int R, size_t... I>
+constexpr auto by_lines(std::index_sequence<I...>) {
+  return std::array{&Kernel<R, int(I) + 1 < RUN / R ? int(I) + 1 : RUN / R>::run...};
+}
+template <template <int, int> class Kernel, size_t... I>
+constexpr auto by_vectors(std::index_sequence<I...> each) {
+  return std::array{by_lines<Kernel, int(I) + 1>(each)...};
+}
 constexpr auto ROW_WIDE = table<Row<WIDE>::Kernel>(std::make_index_sequence<PIXELS>{});
 constexpr auto ROW_ONE = table<Row<1>::Kernel>(std::make_index_sequence<PIXELS>{});
-constexpr auto GATHER = table<Gather>(std::make_index_sequence<RUN>{});
-constexpr auto SCATTER = table<Scatter>(std::make_index_sequence<RUN>{});
+constexpr auto GATHER = by_vectors<Gather>(std::make_index_sequence<RUN>{});
+constexpr auto SCATTER = by_vectors<Scatter>(std::make_index_sequence<RUN>{});

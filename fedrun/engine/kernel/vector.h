@@ -11,6 +11,9 @@
 #include <new>
 #include <utility>
 #include <vector>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, WIDE = 2, ROWS = 10;  // 32 registers: 20 sums, 2 weights, 1 input
@@ -31,6 +34,15 @@ static inline Vector load(const float* p) {
   return v;
 }
 static inline void store(float* p, Vector v) { memcpy(p, &v, sizeof v); }
+// the first lanes only
+static inline void store_part(float* p, Vector v, int count) {
+  if (count >= LANES) return store(p, v);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, __mmask16((1u << count) - 1), (__m512)v);
+#else
+  memcpy(p, &v, size_t(count) * 4);
+#endif
+}
 static inline Vector all(float x) { return Vector{} + x; }
 // In a register from here on: GCC would read a value from memory once for each use of it.
 static inline Vector loaded(Vector v) {
