@@ -19,8 +19,9 @@ local optimiser may take them; it leaves weight decay, which is exact at every s
 
 Differs: with local momentum rho the paper's c_i+ = c_i - c + (x - y_i) / (K eta_l) would be about
 1 / (1 - rho) too large; here K eta_l is the true total weight of the K gradients in x - y_i
-(FedNova's |a|_1), which is K eta_l when rho = 0. Clients count alike, as in the paper. With
-weight decay the control variates average the gradients of the regularized loss.
+(FedNova's |a|_1), which is K eta_l when rho = 0. With weight decay the control variates average the
+gradients of the regularized loss. Clients count alike, as in the paper; with `weights=examples`
+models and controls are both weighted by n_k, as in FLamby's.
 
 `variant=niid_bench` is the SCAFFOLD of NIID-Bench (Li et al., ICDE 2022) and of Flower's
 reproduction of it: c_i+ = c_i - c + (x - y_i) / (K eta_l) with momentum too, so that every control
@@ -38,7 +39,7 @@ from typing import Literal
 
 import torch
 
-from fedrun.algorithm.fedavg import fedavg
+from fedrun.algorithm.fedavg import client_weights, fedavg
 from fedrun.core.algorithm import Algorithm, Clients, Reply, Round, Server
 from fedrun.core.local import Local
 from fedrun.core.option import ConfigError
@@ -50,12 +51,14 @@ def scaffold(
     server: Server,
     *,
     option: Literal[1, 2] = 2,
+    weights: Literal["examples", "uniform"] = "uniform",
     variant: Literal["paper", "niid_bench"] = "paper",
 ) -> Algorithm:
     """Control variates cancel the drift between clients, for twice the traffic.
 
     option: how a client renews its control: its gradient at the model it was sent (1), or what its
         local steps tell, for nothing (2, as in the paper's experiments).
+    weights: a client counts by its examples n_k, or all of the cohort alike (paper).
     variant: paper, or as the tables of NIID-Bench were made (niid_bench: controls grow with the
         local momentum, clients count by their examples).
     """
@@ -63,6 +66,11 @@ def scaffold(
         raise ConfigError(
             "algorithm.variant=niid_bench has the controls of option 2; leave algorithm.option=1 "
             "out, or take algorithm.variant=paper"
+        )
+    if weights == "examples" and variant == "niid_bench":
+        raise ConfigError(
+            "algorithm.variant=niid_bench weighs models by examples and controls alike; leave "
+            "algorithm.weights out, or take algorithm.variant=paper"
         )
     if option == 2 and local.displacement is None:
         raise ConfigError(
@@ -81,7 +89,7 @@ def scaffold(
             f"local={local.name}; take algorithm.variant=paper"
         )
     momentum = local.sgd.momentum if local.sgd else 0.0
-    average = fedavg(server, weights="uniform")
+    average = fedavg(server, weights=weights)
 
     def client_update(clients: Clients, message: Tree) -> Reply:
         model, control, own = message["model"], message["control"], clients.state["control"]
@@ -93,7 +101,7 @@ def scaffold(
             renewed = own - control - per_client(update, 1 / trained.displacement)
         return Reply(
             update=Tree(model=update, control=renewed - own),
-            weight=torch.ones_like(clients.examples),
+            weight=client_weights(clients, weights),
             trained=trained,
             state=Tree(control=renewed),
         )

@@ -190,3 +190,40 @@ def test_option_one_takes_any_local_steps(local, line, federation, play):
 def test_option_one_is_not_niid_benchs(federation):
     with pytest.raises(ConfigError, match=r"leave algorithm.option=1 out"):
         federation("algorithm=scaffold", "algorithm.option=1", "algorithm.variant=niid_bench")
+
+
+def by_examples(rounds, steps, lr=0.1):
+    """Algorithm 1 with option II on A (y = 1, once) and B (y = 3, twice), which count 1 to 2."""
+    x, c, own, path = 0.0, 0.0, [0.0, 0.0], []
+    for _ in range(rounds):
+        ends, renewed = [], []
+        for k, y in enumerate((1, 3)):
+            w = x
+            for _ in range(steps):
+                w -= lr * (2 * (2 * w - y) - own[k] + c)
+            ends.append(w)
+            renewed.append(own[k] - c + (x - w) / (steps * lr))
+        own, x = renewed, (ends[0] + 2 * ends[1]) / 3
+        c = (own[0] + 2 * own[1]) / 3
+        path.append((x, c, *own))
+    return path
+
+
+@pytest.mark.parametrize("engine", ["eager", "stack", "native"])
+def test_models_and_controls_count_by_examples(engine, line, federation, play):
+    options = (*line([[(1, 1)], [(1, 3), (1, 3)]]), *OPTIONS, "algorithm.weights=examples",
+               "rounds=3", f"engine={engine}")  # fmt: skip
+    expected = by_examples(3, 2)
+    for event, (model, control, *own) in zip(play(federation(*options)), expected, strict=True):
+        assert numbers(event.state.server["model"]) == pytest.approx([model] * 2, rel=1e-5)
+        assert numbers(event.state.server["control"]) == pytest.approx([control] * 2, rel=1e-5)
+        for k in range(2):
+            kept = numbers(event.state.bank.rows[k]["control"])
+            assert kept == pytest.approx([own[k]] * 2, rel=1e-5)
+
+
+def test_niid_bench_has_weights_of_its_own(federation):
+    with pytest.raises(ConfigError, match=r"leave algorithm.weights out"):
+        federation(
+            "algorithm=scaffold", "algorithm.variant=niid_bench", "algorithm.weights=examples"
+        )
