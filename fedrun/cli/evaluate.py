@@ -45,7 +45,7 @@ def evaluate(
         kept = manifest["status"] == "finished" and not overrides
         scores = own = None
         if algorithm.has_global:
-            scores = score(experiment.task, params, experiment.test)
+            scores = score(experiment.task, params, experiment.test, experiment.engine.answer)
             console.print(
                 f"[bold]{escape(str(run))}[/]: {which}, on {len(scores.y):,} test examples of "
                 f"{escape(experiment.dataset.name)}\n",

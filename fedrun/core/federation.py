@@ -15,6 +15,7 @@ from fedrun.core.algorithm import Algorithm, Clients, Minimise, Objective, Train
 from fedrun.core.bank import Bank
 from fedrun.core.chain import Layer, Packets, Total, init
 from fedrun.core.dataset import Array
+from fedrun.core.measure import Answer
 from fedrun.core.partition import Ragged
 from fedrun.core.plan import ChunkPlan, Work, chunk_plan
 from fedrun.core.privacy import PrivateSteps
@@ -253,7 +254,8 @@ class Engine:
     solver, general: see `Federation`;
     chunk_size: (cohort size, mean local steps of a client) -> clients per chunk;
     open: (work function: message and job to result) -> a context in which a `Map` over it is at
-        hand.
+        hand;
+    answer: what the module answers in evaluation mode, where this engine has a faster way.
     """
 
     name: str
@@ -263,3 +265,4 @@ class Engine:
     chunk_size: Callable[[int, float], int]
     open: Callable[[Callable[[Tree, Any], Any]], AbstractContextManager[Map]]
     why: str = ""
+    answer: Answer | None = None

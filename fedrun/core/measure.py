@@ -6,12 +6,13 @@ test set serves the global figures and every client's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fedrun.core.dataset import Array
 from fedrun.core.layout import channels_last, convolutional, takes_channels_last
@@ -22,6 +23,9 @@ from fedrun.core.tree import Tree
 
 BATCH = 500  # rows scored at once
 IMAGES = 128  # the same for convolutional networks, whose activations would leave the cache
+
+Answer = Callable[[Tree, Tensor], Tensor]
+"""(model, inputs [N, ...]) -> what the module answers in evaluation mode, [N, ...]."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,19 @@ def rows_of(scores: Scores, rows: Array) -> Scores:
     return Scores(scores.loss[rows], scores.prediction[rows], scores.y[rows], scores.correct[rows])
 
 
-def score(task: Task, params: Tree, examples: Examples) -> Scores:
-    """One pass of the model over all rows, in evaluation mode."""
+def score(task: Task, params: Tree, examples: Examples, answer: Answer | None = None) -> Scores:
+    """One pass of the model over all rows, in evaluation mode; by `answer` if there is one."""
     module = task.load(params).eval()
     images_last = takes_channels_last(task)
-    size = IMAGES if convolutional(module) else BATCH
+    # `answer` turns the weights to its own order at each call, and cuts up the rows itself.
+    size = len(examples) if answer else IMAGES if convolutional(module) else BATCH
     parts = []
     with torch.no_grad():
         for x, y in zip(torch.split(examples.x, size), torch.split(examples.y, size), strict=True):
-            outputs = module(channels_last(x) if images_last else x)
+            if answer:
+                outputs = answer(params, x)
+            else:
+                outputs = module(channels_last(x) if images_last else x)
             parts.append((task.loss(outputs, y), task.predict(outputs), task.correct(outputs, y)))
     loss, prediction, correct = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
     return Scores(

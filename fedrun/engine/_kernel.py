@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from fedrun.core.dataset import Array
 from fedrun.core.local import SGD, Tensors
+from fedrun.core.measure import Answer
 from fedrun.core.plan import ChunkPlan
 from fedrun.core.task import Examples, Task
 from fedrun.engine._compiler import UnavailableError, library
@@ -57,6 +58,34 @@ def kernel(loaded: ctypes.CDLL, shapes: Shapes, kind: int) -> Kernel:
             (whole, kind),
         ],
     )
+
+
+def network_answer(task: Task, shapes: Shapes) -> Answer:
+    """What a network that the kernel trains answers, by the same products."""
+    names, answer = list(task.parameters), answers(library(SOURCE, verify), shapes)
+    return lambda params, x: answer([params[name] for name in names], x)
+
+
+def answers(loaded: ctypes.CDLL, shapes: Shapes) -> Callable[[Tensors, Tensor], Tensor]:
+    """`fedrun_answer` for a network of these sizes: (params, x [N, ...]) -> [N, outputs]."""
+    function = loaded.fedrun_answer
+    pointer, whole = ctypes.c_void_p, ctypes.c_int32
+    function.argtypes = [whole, pointer, whole, *[pointer] * 3, ctypes.c_int64, pointer]
+    convolutions = integers([number for c in shapes.convolutions for number in astuple(c)])
+
+    def run(params: Tensors, x: Tensor) -> Tensor:
+        held, x = [p.contiguous() for p in params], x.contiguous()
+        found = torch.empty(len(x), shapes.sizes[-1])
+        failed = function(
+            len(shapes.convolutions), convolutions, len(shapes.sizes) - 1, integers(shapes.sizes),
+            (pointer * len(held))(*[p.data_ptr() for p in held]),
+            x.data_ptr(), len(x), found.data_ptr(),
+        )  # fmt: skip
+        if failed:
+            raise MemoryError("engine=native: not enough memory to score a model")
+        return found
+
+    return run
 
 
 def trainer(function: Any, network: Sequence[tuple[Any, Any]]) -> Kernel:
@@ -147,10 +176,12 @@ def try_step(loaded: ctypes.CDLL, shapes: Shapes) -> None:
     found = [p.unsqueeze(0) for p in params]
     order, first = np.arange(rows), np.array([0, 1])
     plan = ChunkPlan(1, np.array([0]), first, np.array([0]), np.array([rows]), order)
+    given = outputs_of(shapes, params, x)
+    near = torch.allclose(answers(loaded, shapes)(params, x), given, rtol=1e-4, atol=1e-5)
     run = kernel(loaded, shapes, KINDS.index("classes"))
     run(found, plan, Examples(x, y), SGD(0.0, 0.0), None, Terms(None, None, 0.0), 1.0)
     for p, g, trained in zip(params, grads, found, strict=True):
-        if not torch.allclose(trained[0], p - g, rtol=1e-4, atol=1e-5):
+        if not (near and torch.allclose(trained[0], p - g, rtol=1e-4, atol=1e-5)):
             raise UnavailableError("the compiled kernel computes something else than PyTorch")
 
 

@@ -23,7 +23,7 @@ from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree, row
 from fedrun.engine._compiler import UnavailableError
 from fedrun.engine._general import general
-from fedrun.engine._kernel import Kernel, network_kernel
+from fedrun.engine._kernel import Kernel, network_answer, network_kernel
 from fedrun.engine._network import Pass, written_network
 from fedrun.engine._objective import as_terms
 from fedrun.engine._recurrent import Recurrent, recurrent, recurrent_kernel
@@ -63,6 +63,7 @@ def native(
             general=general(task, examples, local, seed, compiled=True),
             chunk_size=lambda cohort, steps: chunk or chunk_size(products, local, cohort, steps),
             open=lambda work: open_workers(work, workers),
+            answer=None if isinstance(known, Recurrent) else network_answer(task, known),
         )
     if isinstance(known, Recurrent):
         plain = eager(task, examples, local, seed, workers=workers, chunk=chunk)

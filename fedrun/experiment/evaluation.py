@@ -232,7 +232,8 @@ def places(shares: Ragged, order: Array) -> Ragged:
 
 def score_rows(experiment: Experiment, model: Tree, rows: TestRows) -> Scores:
     test, part = experiment.test, slice(rows.begin, rows.end)
-    return score(experiment.task, model, Examples(test.x[part], test.y[part]))
+    examples = Examples(test.x[part], test.y[part])
+    return score(experiment.task, model, examples, experiment.engine.answer)
 
 
 def score_own(experiment: Experiment, message: Tree, own: Own) -> Scores:
@@ -247,5 +248,5 @@ def score_own(experiment: Experiment, message: Tree, own: Own) -> Scores:
     for index, client in enumerate(own.job.clients):
         rows = experiment.partition.test[client]
         mine = Examples(test.x[rows], test.y[rows])
-        parts.append(score(experiment.task, row(models, index), mine))
+        parts.append(score(experiment.task, row(models, index), mine, experiment.engine.answer))
     return joined(parts)

@@ -100,7 +100,8 @@ def evaluate_run(run: Path) -> None:
     experiment = build(evaluation_config(run, manifest, []).values)
     params, _ = load_model(run, experiment)
     has_global = experiment.federation.algorithm.has_global
-    whole = score(experiment.task, params, experiment.test) if has_global else None
+    answer = experiment.engine.answer
+    whole = score(experiment.task, params, experiment.test, answer) if has_global else None
     write(run, manifest, experiment, whole, own_scores(run, experiment))
 
 

@@ -160,7 +160,7 @@ def test_blocks_are_whole_batches_and_cover_the_test_set(count):
 def test_blocks_give_the_bits_of_one_pass(federation):
     experiment = federation("data=digits", "data.test_fraction=0.9")
     model = experiment.state.server["model"]
-    whole = score(experiment.task, model, experiment.test)
+    whole = score(experiment.task, model, experiment.test, experiment.engine.answer)
     parts = [score_rows(experiment, model, rows) for rows in blocks(len(experiment.test))]
     assert len(parts) > 1
     for name in ("loss", "prediction", "y", "correct"):

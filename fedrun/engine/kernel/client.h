@@ -107,27 +107,48 @@ struct Client {
     factor = rule.clipped(squares);
   }
 
+  size_t example() const { return front.layers.empty() ? layers[0].shape.inputs : front.input_width; }
+
+  // the rows of a batch, as the first linear layer's inputs
+  void enter(const float* x, const int64_t* batch, int size) {
+    const int width = layers[0].shape.inputs;
+    const size_t numbers = example();
+    for_groups(size, [&](int group, int count) {
+      for (int r = 0; r < count; r++) {
+        int row = group * ROWS + r;
+        const float* from = x + batch[row] * numbers;
+        if (!front.layers.empty()) from = front.forward(row, from);
+        for (int block = 0; block < width; block += BLOCK)
+          memcpy(layers[0].inputs[now].at(group, block) + r * BLOCK, from + block,
+                 4 * size_t(layers[0].shape.depth(block)));
+      }
+    });
+  }
+
+  // The network's outputs [size, outputs] for a batch.
+  void answer(const float* x, const int64_t* batch, int size, float* to) {
+    const int last = int(layers.size()) - 1;
+    enter(x, batch, size);
+    for (int l = 0; l <= last; l++) forward_layer(l, size, l == last);
+    for_groups(size, [&](int group, int count) {
+      for (int r = 0; r < count; r++)
+        for (int j = 0; j < loss.outputs; j++)
+          *to++ = layers[last].slopes.at(group, j)[r * BLOCK];
+    });
+  }
+
   // stop: where the rows of all clients end
   void run(const float* x, const void* y, const int64_t* rows, const int64_t* begin,
            const int64_t* end, int steps, const int64_t* stop, Sums& sums) {
-    int last = int(layers.size()) - 1;
+    const int last = int(layers.size()) - 1;
+    const size_t width = example();
     for (int t = 0; t < steps; t++) {
       const int64_t* batch = rows + begin[t];
-      int size = int(end[t] - begin[t]), width = layers[0].shape.inputs;
-      size_t example = front.layers.empty() ? size_t(width) : front.input_width;
-      for_groups(size, [&](int group, int count) {
-        for (int r = 0; r < count; r++) {
-          int row = group * ROWS + r;
-          const float* from = x + batch[row] * example;
-          if (!front.layers.empty()) from = front.forward(row, from);
-          for (int block = 0; block < width; block += BLOCK)
-            memcpy(layers[0].inputs[now].at(group, block) + r * BLOCK, from + block,
-                   4 * size_t(layers[0].shape.depth(block)));
-        }
-      });
+      int size = int(end[t] - begin[t]);
+      enter(x, batch, size);
       // the next batch, this client's or the next one's, comes from memory meanwhile
       for (const int64_t* row = batch + size; row < stop && row < batch + 2 * size; row++)
-        for (size_t i = 0; i < example; i += 16) __builtin_prefetch(x + *row * example + i, 0, 2);
+        for (size_t i = 0; i < width; i += 16) __builtin_prefetch(x + *row * width + i, 0, 2);
       for (int l = 0; l <= last; l++) forward_layer(l, size, l == last);
       float scale = general ? 1.0f / size : -rule.lr / size;
       for_groups(size, [&](int group, int count) {
@@ -147,7 +168,7 @@ struct Client {
           backward(layers[l].shape, layers[l].own.w.get(), layers[l].slopes, layers[l].inputs[now],
                    layers[l - 1].slopes, group, count);
         });
-      if (!front.layers.empty()) convolutions_backward(x, example, batch, size);
+      if (!front.layers.empty()) convolutions_backward(x, batch, size);
       pending = size;
       now = 1 - now;
       if (rule.clip != 0) make_gradients();
@@ -160,7 +181,7 @@ struct Client {
     pending = 0;
   }
 
-  void convolutions_backward(const float* x, size_t example, const int64_t* batch, int size) {
+  void convolutions_backward(const float* x, const int64_t* batch, int size) {
     const Layer& q = layers[0];
     for (Convolution& c : front.layers) c.clear_gradient();
     for_groups(size, [&](int group, int count) {
@@ -169,7 +190,7 @@ struct Client {
         for (int block = 0; block < q.shape.inputs; block += BLOCK)
           memcpy(&front.slopes[block], entry.at(group, block) + r * BLOCK,
                  4 * size_t(q.shape.depth(block)));
-        front.backward(group * ROWS + r, x + batch[group * ROWS + r] * example);
+        front.backward(group * ROWS + r, x + batch[group * ROWS + r] * front.input_width);
       }
     });
     for (Convolution& c : front.layers) c.clear_margins();

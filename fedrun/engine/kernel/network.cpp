@@ -118,3 +118,30 @@ extern "C" int fedrun_train(int32_t num_convolutions, const int32_t* convolution
 } catch (const std::exception&) {
   return 1;
 }
+
+// The outputs [rows, outputs] of a network for all rows of x; params as in `fedrun_train`.
+extern "C" int fedrun_answer(int32_t num_convolutions, const int32_t* convolutions,
+                             int32_t num_layers, const int32_t* sizes, const float* const* params,
+                             const float* x, int64_t rows, float* answers) try {
+  const int64_t most = rows < 12 * ROWS ? rows : 12 * ROWS;
+  const int outputs = sizes[num_layers];
+  Client client(num_convolutions, convolutions, num_layers, sizes,
+                Loss{CLASSES, outputs, round_up(outputs, LANES)}, Rule{}, int(most));
+  std::vector<float> mixed;
+  const std::vector<Held> layers = held(client, mixed);
+  for (size_t l = 0; l < layers.size(); l++) {
+    const Held& q = layers[l];
+    q.pack(params[2 * l], q.own->w.get());
+    memcpy(&q.own->w[q.bias], params[2 * l + 1], q.outputs * 4);
+  }
+  for (Convolution& q : client.front.layers) q.refresh();
+  std::vector<int64_t> batch(most);
+  for (int64_t from = 0; from < rows; from += most) {
+    const int size = int(rows - from < most ? rows - from : most);
+    for (int r = 0; r < size; r++) batch[r] = from + r;
+    client.answer(x, batch.data(), size, answers + from * outputs);
+  }
+  return 0;
+} catch (const std::exception&) {
+  return 1;
+}
