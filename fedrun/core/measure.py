@@ -23,6 +23,7 @@ from fedrun.core.tree import Tree
 
 BATCH = 500  # rows scored at once
 IMAGES = 128  # the same for convolutional networks, whose activations would leave the cache
+ANSWERED = 2_000  # by an engine, which turns the weights to its own order first
 
 Answer = Callable[[Tree, Tensor], Tensor]
 """(model, inputs [N, ...]) -> what the module answers in evaluation mode, [N, ...]."""
@@ -55,8 +56,7 @@ def score(task: Task, params: Tree, examples: Examples, answer: Answer | None = 
     """One pass of the model over all rows, in evaluation mode; by `answer` if there is one."""
     module = task.load(params).eval()
     images_last = takes_channels_last(task)
-    # `answer` turns the weights to its own order at each call, and cuts up the rows itself.
-    size = len(examples) if answer else IMAGES if convolutional(module) else BATCH
+    size = ANSWERED if answer else IMAGES if convolutional(module) else BATCH
     parts = []
     with torch.no_grad():
         for x, y in zip(torch.split(examples.x, size), torch.split(examples.y, size), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from fedrun.core.dataset import Array
 from fedrun.core.local import SGD, Tensors
-from fedrun.core.measure import Answer
 from fedrun.core.plan import ChunkPlan
 from fedrun.core.task import Examples, Task
 from fedrun.engine._compiler import UnavailableError, library
@@ -25,9 +24,19 @@ from fedrun.engine._objective import Terms
 from fedrun.engine._shapes import KINDS, Convolution, Shapes
 
 SOURCE = Path(__file__).with_name("kernel") / "network.cpp"
-Kernel = Callable[[Tensors, ChunkPlan, Examples, SGD, float | None, Terms, float], Array]
-"""(params, plan, examples, sgd, clip_norm, terms, lr) -> float64 [C, 3]: sums of loss, right
-answers and examples. The parameters [C, ...] are replaced by the trained ones."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The compiled functions for one network.
+
+    train: (params, plan, examples, sgd, clip_norm, terms, lr) -> float64 [C, 3]: sums of loss,
+        right answers and examples. The parameters [C, ...] are replaced by the trained ones.
+    answer: (params, x [N, ...]) -> what the network answers, [N, ...].
+    """
+
+    train: Callable[[Tensors, ChunkPlan, Examples, SGD, float | None, Terms, float], Array]
+    answer: Callable[[Tensors, Tensor], Tensor]
 
 
 class Stacked(ctypes.Structure):
@@ -37,7 +46,7 @@ class Stacked(ctypes.Structure):
 
 
 def network_kernel(task: Task, shapes: Shapes) -> Kernel | None:
-    """The compiled training of this model, None where it is not made of float32 on the CPU;
+    """The compiled functions for this model, None where it is not made of float32 on the CPU;
     `UnavailableError` without a compiled kernel."""
     if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in task.parameters.values()):
         return None
@@ -45,50 +54,45 @@ def network_kernel(task: Task, shapes: Shapes) -> Kernel | None:
 
 
 def kernel(loaded: ctypes.CDLL, shapes: Shapes, kind: int) -> Kernel:
-    """`fedrun_train` for a network of these sizes."""
-    pointer, whole = ctypes.c_void_p, ctypes.c_int32
-    convolutions = [number for c in shapes.convolutions for number in astuple(c)]
-    return trainer(
-        loaded.fedrun_train,
-        [
-            (whole, len(shapes.convolutions)),
-            (pointer, integers(convolutions)),
-            (whole, len(shapes.sizes) - 1),
-            (pointer, integers(shapes.sizes)),
-            (whole, kind),
-        ],
+    network = described(shapes)
+    return Kernel(
+        trainer(loaded.fedrun_train, [*network, (ctypes.c_int32, kind)]),
+        answerer(loaded.fedrun_answer, network, (shapes.sizes[-1],)),
     )
 
 
-def network_answer(task: Task, shapes: Shapes) -> Answer:
-    """What a network that the kernel trains answers, by the same products."""
-    names, answer = list(task.parameters), answers(library(SOURCE, verify), shapes)
-    return lambda params, x: answer([params[name] for name in names], x)
-
-
-def answers(loaded: ctypes.CDLL, shapes: Shapes) -> Callable[[Tensors, Tensor], Tensor]:
-    """`fedrun_answer` for a network of these sizes: (params, x [N, ...]) -> [N, outputs]."""
-    function = loaded.fedrun_answer
+def described(shapes: Shapes) -> list[tuple[Any, Any]]:
+    """The sizes as the kernel's functions take them, each with its C type."""
     pointer, whole = ctypes.c_void_p, ctypes.c_int32
-    function.argtypes = [whole, pointer, whole, *[pointer] * 3, ctypes.c_int64, pointer]
-    convolutions = integers([number for c in shapes.convolutions for number in astuple(c)])
+    convolutions = [number for c in shapes.convolutions for number in astuple(c)]
+    return [
+        (whole, len(shapes.convolutions)),
+        (pointer, integers(convolutions)),
+        (whole, len(shapes.sizes) - 1),
+        (pointer, integers(shapes.sizes)),
+    ]
+
+
+def answerer(
+    function: Any, network: Sequence[tuple[Any, Any]], shape: tuple[int, ...]
+) -> Callable[[Tensors, Tensor], Tensor]:
+    """A kernel's function of this network; shape: of one example's answer."""
+    pointer = ctypes.c_void_p
+    types, numbers = zip(*network, strict=True)
+    function.argtypes = [*types, pointer, pointer, ctypes.c_int64, pointer]
 
     def run(params: Tensors, x: Tensor) -> Tensor:
         held, x = [p.contiguous() for p in params], x.contiguous()
-        found = torch.empty(len(x), shapes.sizes[-1])
-        failed = function(
-            len(shapes.convolutions), convolutions, len(shapes.sizes) - 1, integers(shapes.sizes),
-            (pointer * len(held))(*[p.data_ptr() for p in held]),
-            x.data_ptr(), len(x), found.data_ptr(),
-        )  # fmt: skip
-        if failed:
+        found = torch.empty(len(x), *shape)
+        addresses = (pointer * len(held))(*[p.data_ptr() for p in held])
+        if function(*numbers, addresses, x.data_ptr(), len(x), found.data_ptr()):
             raise MemoryError("engine=native: not enough memory to score a model")
         return found
 
     return run
 
 
-def trainer(function: Any, network: Sequence[tuple[Any, Any]]) -> Kernel:
+def trainer(function: Any, network: Sequence[tuple[Any, Any]]) -> Callable[..., Array]:
     """A kernel's function of this network.
 
     network: the first arguments, each with its C type; those that follow are every kernel's.
@@ -176,10 +180,10 @@ def try_step(loaded: ctypes.CDLL, shapes: Shapes) -> None:
     found = [p.unsqueeze(0) for p in params]
     order, first = np.arange(rows), np.array([0, 1])
     plan = ChunkPlan(1, np.array([0]), first, np.array([0]), np.array([rows]), order)
-    given = outputs_of(shapes, params, x)
-    near = torch.allclose(answers(loaded, shapes)(params, x), given, rtol=1e-4, atol=1e-5)
     run = kernel(loaded, shapes, KINDS.index("classes"))
-    run(found, plan, Examples(x, y), SGD(0.0, 0.0), None, Terms(None, None, 0.0), 1.0)
+    given = outputs_of(shapes, params, x)
+    near = torch.allclose(run.answer(params, x), given, rtol=1e-4, atol=1e-5)
+    run.train(found, plan, Examples(x, y), SGD(0.0, 0.0), None, Terms(None, None, 0.0), 1.0)
     for p, g, trained in zip(params, grads, found, strict=True):
         if not (near and torch.allclose(trained[0], p - g, rtol=1e-4, atol=1e-5)):
             raise UnavailableError("the compiled kernel computes something else than PyTorch")

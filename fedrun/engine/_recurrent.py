@@ -19,7 +19,7 @@ from fedrun.core.plan import ChunkPlan
 from fedrun.core.task import Examples, Task
 from fedrun.engine._compiler import UnavailableError, library
 from fedrun.engine._draws import draws_while_training
-from fedrun.engine._kernel import Kernel, integers, trainer
+from fedrun.engine._kernel import Kernel, answerer, integers, trainer
 from fedrun.engine._objective import Terms
 
 SOURCE = Path(__file__).with_name("kernel") / "recurrent.cpp"
@@ -117,20 +117,25 @@ def plain(module: nn.Module, layers: list[nn.Module]) -> bool:
 
 
 def computes(task: Task, sizes: Recurrent) -> bool:
-    """Whether the module's answer to random symbols, in training mode and with random parameters,
-    is that of its layers one after the other."""
+    """Whether the module's answer to random symbols, in training and in evaluation mode and with
+    random parameters, is that of its layers one after the other."""
     if draws_while_training(task):
         return False
-    module = copy.deepcopy(task.module).train()
+    module = copy.deepcopy(task.module)
     params = [p.detach() for p in module.parameters()]
     draw = torch.Generator().manual_seed(0)
     for p in params:
         p.copy_(torch.randn(p.shape, generator=draw) / max(p.shape[-1], 1) ** 0.5)
     x = Examples.trial(task.spec, 5).x
     with torch.no_grad():
-        found, expected = module(x), outputs_of(sizes, params, x)
-    same = isinstance(found, Tensor) and found.shape == expected.shape
-    return same and torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+        expected = outputs_of(sizes, params, x)
+        answers = [module.train(training)(x) for training in (True, False)]
+    return all(
+        isinstance(found, Tensor)
+        and found.shape == expected.shape
+        and torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+        for found in answers
+    )
 
 
 def outputs_of(sizes: Recurrent, params: list[Tensor], x: Tensor) -> Tensor:
@@ -145,15 +150,18 @@ def outputs_of(sizes: Recurrent, params: list[Tensor], x: Tensor) -> Tensor:
 
 
 def recurrent_kernel(sizes: Recurrent) -> Kernel:
-    """The compiled training of this model; `UnavailableError` without a compiled kernel."""
+    """The compiled functions for this model; `UnavailableError` without a compiled kernel."""
     return kernel(library(SOURCE, verify), sizes)
 
 
 def kernel(loaded: ctypes.CDLL, sizes: Recurrent) -> Kernel:
-    """`fedrun_train_recurrent` for a network of these sizes."""
     *numbers, every = astuple(sizes)
     network = [(ctypes.c_void_p, integers(numbers)), (ctypes.c_int32, every)]
-    return trainer(loaded.fedrun_train_recurrent, network)
+    shape = (sizes.positions, sizes.outputs) if every else (sizes.outputs,)
+    return Kernel(
+        trainer(loaded.fedrun_train_recurrent, network),
+        answerer(loaded.fedrun_answer_recurrent, network, shape),
+    )
 
 
 def verify(loaded: ctypes.CDLL) -> None:
@@ -184,7 +192,9 @@ def try_steps(loaded: ctypes.CDLL, sizes: Recurrent) -> None:
     found, cuts = [p.unsqueeze(0) for p in params], np.array(bounds)
     plan = ChunkPlan(1, np.array([0]), np.array([0, 2]), cuts[:-1], cuts[1:], np.arange(rows))
     run = kernel(loaded, sizes)
-    run(found, plan, Examples(x, y), SGD(0.0, 0.0), None, Terms(None, None, 0.0), 1.0)
+    given = outputs_of(sizes, params, x)
+    near = torch.allclose(run.answer(params, x), given, rtol=1e-4, atol=1e-5)
+    run.train(found, plan, Examples(x, y), SGD(0.0, 0.0), None, Terms(None, None, 0.0), 1.0)
     for truth, trained in zip(expected, found, strict=True):
-        if not torch.allclose(trained[0], truth, rtol=1e-4, atol=1e-5):
+        if not (near and torch.allclose(trained[0], truth, rtol=1e-4, atol=1e-5)):
             raise UnavailableError("the compiled kernel computes something else than PyTorch")

@@ -23,7 +23,7 @@ from fedrun.core.task import Examples, Task
 from fedrun.core.tree import Tree, row
 from fedrun.engine._compiler import UnavailableError
 from fedrun.engine._general import general
-from fedrun.engine._kernel import Kernel, network_answer, network_kernel
+from fedrun.engine._kernel import Kernel, network_kernel
 from fedrun.engine._network import Pass, written_network
 from fedrun.engine._objective import as_terms
 from fedrun.engine._recurrent import Recurrent, recurrent, recurrent_kernel
@@ -55,7 +55,7 @@ def native(
         except UnavailableError as reason:
             why = str(reason)
     if known and kernel:
-        products = known.products
+        products, answer, names = known.products, kernel.answer, list(task.parameters)
         return Engine(
             name="native",
             how=COMPILED,
@@ -63,7 +63,7 @@ def native(
             general=general(task, examples, local, seed, compiled=True),
             chunk_size=lambda cohort, steps: chunk or chunk_size(products, local, cohort, steps),
             open=lambda work: open_workers(work, workers),
-            answer=None if isinstance(known, Recurrent) else network_answer(task, known),
+            answer=lambda model, x: answer([model[name] for name in names], x),
         )
     if isinstance(known, Recurrent):
         plain = eager(task, examples, local, seed, workers=workers, chunk=chunk)
@@ -102,7 +102,7 @@ def compiled(task: Task, examples: Examples, local: Local, kernel: Kernel):  # t
             lr = local.lr(plan.round - 1)
             params = [start[name] for name in names]
             terms = as_terms(names, drift, anchor, mu)
-            sums = kernel(params, plan, examples, sgd, local.clip_norm, terms, lr)
+            sums = kernel.train(params, plan, examples, sgd, local.clip_norm, terms, lr)
             trained_C = Tree(zip(names, params, strict=True))
             return trained(local, lr, trained_C, plan, torch.from_numpy(sums))
 

@@ -32,6 +32,26 @@ NETWORKS = {
 }
 
 
+KINDS = {True: ("tokens", ()), False: ("classes", tuple(map(str, range(35))))}
+
+
+class Reader(nn.Module):
+    """Embedding, LSTM, Linear; answers at every position or at the last."""
+
+    LAYERS_ALONE = True
+
+    def __init__(self, every):
+        super().__init__()
+        self.table = nn.Embedding(11, 3)
+        self.lstm = nn.LSTM(3, 34, 2, batch_first=True)
+        self.scores = nn.Linear(34, 35)
+        self.every = every
+
+    def forward(self, x):
+        read, _ = self.lstm(self.table(x))
+        return self.scores(read if self.every else read[:, -1])
+
+
 def network(front, sizes):
     linear = [(nn.Linear(inputs, outputs), nn.ReLU()) for inputs, outputs in pairwise(sizes)]
     return nn.Sequential(*front, *[layer for pair in linear for layer in pair][:-1])
@@ -60,6 +80,23 @@ def test_it_is_the_modules(name, rows):
         expected = module(examples.x.double())
     found = answer(params, examples.x)
     assert found.shape == expected.shape
+    assert (found - expected).norm() <= 1e-6 * expected.norm()
+
+
+@pytest.mark.parametrize("rows", [1, 39, 40, 41, 101])
+@pytest.mark.parametrize("every", [True, False])
+def test_it_is_the_lstms(every, rows):
+    torch.manual_seed(1)
+    task = Task(Reader(every), Spec((7,), 35, *KINDS[every], vocabulary=11))
+    y = torch.zeros(rows, 7, dtype=torch.int64) if every else torch.zeros(rows, dtype=torch.int64)
+    examples = Examples(torch.randint(11, (rows, 7)), y)
+    engine = native(task, examples, sgd(1), 0)
+    assert engine.how == COMPILED, engine.why
+    params = task.current().map(lambda leaf: leaf + 0.1)
+    with torch.no_grad():
+        expected = copy.deepcopy(task.load(params)).double()(examples.x)
+    found = engine.answer(params, examples.x)
+    assert found.shape == expected.shape == ((rows, 7, 35) if every else (rows, 35))
     assert (found - expected).norm() <= 1e-6 * expected.norm()
 
 

@@ -304,7 +304,7 @@ def test_thousands_of_rounds_cost_no_open_file_and_no_memory():
 
 
 def when(message, job):
-    time.sleep(0.01)
+    time.sleep(0.05)  # longer than a busy machine keeps one of two waiting
     return os.getpid(), int(job), time.monotonic()
 
 

@@ -54,3 +54,26 @@ extern "C" int fedrun_train_recurrent(const int32_t* sizes, int32_t every, int32
 } catch (const std::exception&) {
   return 1;
 }
+
+// The answers [rows][positions, or 1][outputs] to all rows of x.
+extern "C" int fedrun_answer_recurrent(const int32_t* sizes, int32_t every,
+                                       const float* const* params, const int64_t* x, int64_t rows,
+                                       float* answers) try {
+  const int64_t most = rows < 4 * ROWS ? rows : 4 * ROWS;
+  const Rule rule{};
+  Recurrent network(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], every, int(most),
+                    rule);
+  std::vector<Tensor*> tensors = network.tensors();
+  std::vector<float> space;
+  for (size_t i = 0; i < tensors.size(); i++)
+    tensors[i]->begin(params[i], nullptr, nullptr, rule, space);
+  std::vector<int64_t> batch(most);
+  for (int64_t from = 0; from < rows; from += most) {
+    const int size = int(rows - from < most ? rows - from : most);
+    for (int r = 0; r < size; r++) batch[r] = from + r;
+    network.answer(x, batch.data(), size, answers + from * sizes[4] * (every ? sizes[5] : 1));
+  }
+  return 0;
+} catch (const std::exception&) {
+  return 1;
+}

@@ -62,10 +62,8 @@ struct Recurrent {
 
   // x, y: all examples' symbols and targets; rows: the batch's examples
   void step(const int64_t* x, const int64_t* y, const int64_t* rows, int size) {
-    read(x, rows, size);
-    for (size_t l = 0; l < layers.size(); l++)
-      forward(layers[l], l ? layers[l - 1].outputs : embedded, size);
-    answer(y, rows, size);
+    forward(x, rows, size);
+    judge(y, rows, size);
     for (size_t l = layers.size(); l-- > 0;)
       backward(layers[l], l ? layers[l - 1].outputs : embedded,
                l ? layers[l - 1].slopes : embedded_slopes, size, l + 1 == layers.size());
@@ -77,6 +75,17 @@ struct Recurrent {
       factor = rule.clipped(squares);
     }
     for (Tensor* one : tensors()) one->own.step(rule, factor, 0, one->gradient(), one->own.size);
+  }
+
+  // The network's answers [size][times, or 1][outputs] to a batch.
+  void answer(const int64_t* x, const int64_t* rows, int size, float* to) {
+    forward(x, rows, size);
+    const int places = every ? times : 1;
+    for (int b = 0; b < size; b++)
+      for (int t = 0; t < places; t++, to += outputs)
+        for (int j = 0; j < outputs; j += PANEL)
+          memcpy(to + j, scores.at(first_answer(size) + t * size + b, j),
+                 4 * size_t(outputs - j < PANEL ? outputs - j : PANEL));
   }
 
   // f(number in the embedding, row) for every symbol of the batch
@@ -104,6 +113,16 @@ struct Recurrent {
     return {time * size, time ? (time - 1) * size : -1, size};
   }
 
+  // all layers, up to the scores
+  void forward(const int64_t* x, const int64_t* rows, int size) {
+    read(x, rows, size);
+    for (size_t l = 0; l < layers.size(); l++)
+      forward(layers[l], l ? layers[l - 1].outputs : embedded, size);
+    const int first = first_answer(size), count = answers(size);
+    fill(scores, first, count, [&](int column) { return load(bias.weights() + column); });
+    multiply(layers.back().outputs, first, weight.weights(), weight.inputs, weight.deep, scores,
+             first, count, true);
+  }
   void forward(Lstm& q, const Panels& inputs, int size) {
     fill(q.gates, 0, times * size, [&](int column) {
       return load(q.bias_input.weights() + column) + load(q.bias_before.weights() + column);
@@ -119,13 +138,10 @@ struct Recurrent {
     }
   }
 
-  // scores, loss, and the slopes of the last layer's outputs
-  void answer(const int64_t* y, const int64_t* rows, int size) {
+  // the scores' loss, and the slopes of the last layer's outputs
+  void judge(const int64_t* y, const int64_t* rows, int size) {
     Lstm& last = layers.back();
     const int first = first_answer(size), count = answers(size), places = every ? times : 1;
-    fill(scores, first, count, [&](int column) { return load(bias.weights() + column); });
-    multiply(last.outputs, first, weight.weights(), weight.inputs, weight.deep, scores, first,
-             count, true);
     const Loss loss{CLASSES, outputs, scores.columns};
     const float scale = (rule.general() ? 1 : -rule.lr) / (float(size) * places);
     Sums part;
