@@ -23,9 +23,10 @@ def body_and_head(algorithm: str, task: Task, layers: int) -> tuple[list[str], l
         first = f"{linear[-layers]}."
         begin = next((at for at, name in enumerate(names) if name.startswith(first)), 0)
     if not begin:
+        last = "linear layer" if layers == 1 else f"{layers} linear layers"
         raise ConfigError(
-            f"algorithm={algorithm} parts a model before its last {layers} linear layers "
-            f"(algorithm.head), and this one has {len(linear)} in all and nothing before them; "
-            f"take a model with more layers, such as model=mlp"
+            f"algorithm={algorithm} parts a model before its last {last} "
+            f"(algorithm.head={layers}), and this one has {len(linear)} in all and nothing before "
+            f"them; take a model with more layers, such as model=mlp"
         )
     return names[:begin], names[begin:]

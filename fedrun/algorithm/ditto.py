@@ -8,7 +8,7 @@ ICML 2021, algorithm 1: v_k minimises F_k(v_k) + lambda/2 |v_k - w^t|^2 beside F
 | w^t, the global model | model, in the message |
 | v_k | model, in client k's state |
 | lambda | lam |
-| s, local steps on v_k | epochs |
+| s, local steps on v_k | steps, or epochs |
 
 The anchor is the global model of the same round, as the client received it. Both models see the
 same batches. Limits: for lambda = 0 the own models are those of `local_only`; the global one is
@@ -23,7 +23,7 @@ from typing import Annotated
 from fedrun.algorithm.fedavg import Weights, client_weights, fedavg
 from fedrun.core.algorithm import Algorithm, Clients, Reply, Server
 from fedrun.core.local import Local
-from fedrun.core.option import Size, at_least
+from fedrun.core.option import ConfigError, Size, at_least
 from fedrun.core.plan import Work
 from fedrun.core.tree import Tree
 
@@ -34,17 +34,24 @@ def ditto(
     *,
     lam: Annotated[float, at_least(0)] = 1.0,
     epochs: Size = 0,
+    steps: Size = 0,
     weights: Weights = None,
 ) -> Algorithm:
     """FedAvg, and beside it each client trains a model of its own near the global one.
 
     lam: the paper's lambda, strength of the pull to the global model (authors' scripts: 1; 0 is
         training alone).
-    epochs: passes for the own model in a round; 0: as much as for the global one.
+    epochs: passes for the own model in a round; 0: `steps`, or as much as for the global one.
+    steps: exactly this many steps for the own model instead; 0 counts epochs.
     weights: a client counts by its examples n_k, or all of the cohort alike; null: by its examples,
         or as privacy asks.
     """
-    work = Work(epochs, 0, local.work.batch_size) if epochs else None
+    if epochs and steps:
+        raise ConfigError(
+            f"algorithm.epochs={epochs} has no effect beside algorithm.steps={steps}; give one of "
+            f"them"
+        )
+    work = Work(epochs, steps, local.work.batch_size) if epochs or steps else None
 
     def client_update(clients: Clients, message: Tree) -> Reply:
         model = message["model"]

@@ -8,7 +8,7 @@ fixed, then tau_phi steps on the representation phi_i with the head fixed; phi i
 | --- | --- |
 | phi | body, the server's model |
 | h_i | head, in client i's state |
-| tau_h | head_epochs, in passes over the client's examples |
+| tau_h | head_epochs, in passes over the client's examples, or head_steps |
 | tau_phi | local.epochs or local.steps |
 
 The heads of clients that stay away are kept. The authors report the mean accuracy of the last ten
@@ -25,7 +25,7 @@ from fedrun.algorithm._layers import body_and_head
 from fedrun.algorithm._partly import followed, partly_shared
 from fedrun.core.algorithm import Algorithm, Clients, Server, Trained
 from fedrun.core.local import Local
-from fedrun.core.option import Count, Size
+from fedrun.core.option import ConfigError, Count, Size
 from fedrun.core.plan import Work
 from fedrun.core.task import Task
 from fedrun.core.tree import Tree
@@ -38,6 +38,7 @@ def fedrep(
     *,
     head: Count = 1,
     head_epochs: Size = 10,
+    head_steps: Size = 0,
     weights: Literal["examples", "uniform"] = "uniform",
 ) -> Algorithm:
     """Clients fit their own heads to the shared body, then the body to their heads.
@@ -45,10 +46,16 @@ def fedrep(
     head: how many of the last linear layers a client keeps to itself (paper: 1).
     head_epochs: passes for the head, before the body is trained (paper: 10; 0 leaves the heads as
         they were at first).
+    head_steps: exactly this many steps for the head instead of epochs; 0 counts epochs.
     weights: a client counts by its examples n_k, or all clients of the cohort count alike (paper).
     """
+    if head_steps and head_epochs != 10:
+        raise ConfigError(
+            f"algorithm.head_epochs={head_epochs} has no effect beside "
+            f"algorithm.head_steps={head_steps}; give one of them"
+        )
     body, own = body_and_head("fedrep", task, head)
-    work = Work(head_epochs, 0, local.work.batch_size)
+    work = Work(head_epochs, head_steps, local.work.batch_size)
 
     def train(clients: Clients, model: Tree) -> Trained:
         if not head_epochs:

@@ -17,8 +17,10 @@ w <- w - eta lambda (w - theta); the server sets w <- (1 - beta) w + beta * mean
 As in the authors' code theta goes on from the last local round's, and is w at first.
 
 Differs: in the authors' code all clients train in every round, and those that are drawn are
-averaged, by their examples; here those that are drawn train. Running statistics (BatchNorm) are
-averaged, for the own models too.
+averaged, by their examples; here those that are drawn train. So there every own model is of the
+round that is scored: `scored=renewed` makes them so, by a round of each client that nobody is told
+of and nothing is kept of. Their optimiser's weight decay of 0.001 is `local.weight_decay`. Running
+statistics (BatchNorm) are averaged, for the own models too.
 """
 
 from __future__ import annotations
@@ -43,15 +45,18 @@ def pfedme(
     eta: Annotated[float, above(0)] = 0.01,
     local_rounds: Count = 20,
     inner_steps: Count = 5,
+    scored: Literal["kept", "renewed"] = "kept",
     weights: Literal["examples", "uniform"] = "uniform",
 ) -> Algorithm:
     """Each client's own model is what its loss, pulled to the global model, is least at.
 
     lam: the paper's lambda, strength of the pull between both models (authors' MNIST runs:
-        15).
+        15); from local.lr * lam = 2 on plain steps overshoot it.
     eta: how far the local copy of the global model goes to the own one, times lam (there: 0.01).
     local_rounds: R, batches of a round (there: 20).
     inner_steps: K, local steps on each batch (there: 5).
+    scored: which own models: those that clients kept of their last rounds, or what each of them
+        would make of the global model now (renewed: as the authors' figures).
     weights: a client counts by its examples n_k, or all clients of the cohort count alike (paper).
     """
     work = local.work
@@ -78,9 +83,14 @@ def pfedme(
             state=Tree(model=done.params),
         )
 
+    def personal(clients: Clients, message: Tree) -> Tree:
+        state = client_update(clients, message).state if scored == "renewed" else clients.state
+        model: Tree = state["model"]
+        return model
+
     return replace(
         fedavg(server, weights=weights),
         client_update=client_update,
         client_init=lambda params: Tree(model=params),
-        personal=lambda clients, message: clients.state["model"],
+        personal=personal,
     )

@@ -1,5 +1,7 @@
 import pytest
 
+from fedrun.core.option import ConfigError
+
 # One point each, so w = b = u with the gradient 2 (2 u - y); two steps of lr 0.1, lambda 1.
 #
 # Round 1, both from 0. A (y = 1), global: 0.2, 0.32. Own: 0.2; 0.2 + 0.12 - 0.1 * 0.2 = 0.3.
@@ -30,6 +32,15 @@ def test_the_own_model_can_work_longer(line, federation, play):
     assert numbers(state.server["model"]) == pytest.approx([0.4] * 2)
     # 0.2, 0.32, 0.392
     assert numbers(state.bank.rows[0]["model"]) == pytest.approx([0.392] * 2)
+
+
+def test_the_own_model_may_be_given_steps(line, federation, play):
+    options = ("algorithm=ditto", "algorithm.lam=0", "algorithm.steps=3", "rounds=1")
+    state = play(federation(*line(POINTS), *options))[0].state
+    assert numbers(state.server["model"]) == pytest.approx([0.4] * 2)
+    assert numbers(state.bank.rows[0]["model"]) == pytest.approx([0.392] * 2)
+    with pytest.raises(ConfigError, match=r"algorithm\.epochs=2 has no effect beside"):
+        federation(*options, "algorithm.epochs=2")
 
 
 def test_a_strong_pull_keeps_the_own_models_at_the_global_one(federation, play):

@@ -76,3 +76,49 @@ def test_it_sends_no_more_than_fedavg(federation, play):
     }
     for key in ("comm/up_bytes", "comm/down_bytes"):
         assert bytes_of["feddyn"][key] == bytes_of["fedavg"][key]
+
+
+def test_alpha_goes_down_with_the_examples(line, federation, play):
+    # A holds one point, B three of its own; alpha 1 belongs to two: 2 for A, 2 / 3 for B.
+    # Round 1: 0.2 and 0.6, moved alike. Mean way 0.4; model 0.8.
+    # Round 2. A: 1.2 + 2 * 0.2 at 0.8: 0.8 - 0.1 * 1.6 = 0.64. B: -2.8 + 0.4: 1.04.
+    # The pull is nothing at the anchor, so a second step shows it. One more step each:
+    # A: 0.64 - 0.1 * (0.56 + 0.4 - 2 * 0.16) = 0.576.
+    # B: 1.04 - 0.1 * (-1.84 + 0.4 + 2 / 3 * 0.24) = 1.168.
+    points = [[(1, 1)], [(1, 3)] * 3]
+    own = ("algorithm=feddyn", "algorithm.alpha=1", "algorithm.alpha_examples=2")
+    before = play(federation(*line(points), *own))[-1]
+    assert numbers(before.state.server["model"]) == pytest.approx([0.8] * 2)
+    longer = federation(*line(points), *own, "local.steps=2", "rounds=2")
+    after = play(longer, before.state)[0].state.bank.rows
+    for client, end in enumerate((0.576, 1.168)):
+        moved = (0.2, 0.6)[client] + end - 0.8
+        assert numbers(after[client]["moved"]) == pytest.approx([moved] * 2, rel=1e-5)
+
+
+def test_with_equally_many_examples_there_is_one_alpha(federation, play):
+    options = ("algorithm=feddyn", "algorithm.alpha=0.5", "model.hidden=[4]", "partition=iid",
+               "engine=eager", "rounds=3")  # fmt: skip
+    one, own = (
+        play(federation(*options, *more))[-1] for more in ((), ("algorithm.alpha_examples=24",))
+    )
+    for name, leaf in one.state.server["model"].items():
+        torch.testing.assert_close(own.state.server["model"][name], leaf, rtol=1e-4, atol=1e-6)
+    assert own.metrics["train/loss"] == pytest.approx(one.metrics["train/loss"], rel=1e-4)
+
+
+def test_all_clients_last_models_are_evaluated(federation, play):
+    options = ("algorithm=feddyn", "model.hidden=[4]", "rounds=4", "clients.per_round=2")
+    cloud = play(federation(*options))
+    experiment = federation(*options, "algorithm.evaluated=all")
+    for event, other in zip(play(experiment), cloud, strict=True):
+        last = event.state.bank.take(range(5))["last"]
+        for name, leaf in event.state.server["model"].items():
+            torch.testing.assert_close(leaf, last[name].mean(0), rtol=1e-5, atol=1e-6)
+            trained = event.state.server["cloud"][name]
+            assert torch.equal(trained, other.state.server["model"][name])
+    # A client that never came counts with the first weights.
+    unseen = set(range(5)) - {row["client"] for row in play(experiment)[0].clients}
+    kept = play(experiment)[0].state.bank.take([min(unseen)])["last"]
+    for name, leaf in experiment.state.server["model"].items():
+        assert torch.equal(kept[name][0], leaf)

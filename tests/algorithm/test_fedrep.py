@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
+from fedrun.core.option import ConfigError
 from fedrun.core.plan import Work, chunk_plan
 from fedrun.core.tree import Tree
 
@@ -47,3 +49,18 @@ def test_both_parts_of_the_work_are_counted(federation, play):
     event = play(federation("algorithm=fedrep", "algorithm.head_epochs=2", *options))[0]
     for row in event.clients:
         assert row["steps"] == 2 * -(-row["examples"] // 10) + 3
+
+
+def test_the_head_works_in_steps_too(federation, play):
+    options = ("algorithm=fedrep", "model.hidden=[4]", "local.steps=3")
+    for row in play(federation(*options, "algorithm.head_steps=4"))[0].clients:
+        assert row["steps"] == 4 + 3
+    with pytest.raises(ConfigError, match="head_epochs=2 has no effect beside"):
+        federation(*options, "algorithm.head_steps=4", "algorithm.head_epochs=2")
+
+
+def test_a_model_that_is_all_head_is_refused_in_words_that_count(federation):
+    with pytest.raises(ConfigError, match=r"its last linear layer \(algorithm.head=1\)"):
+        federation("algorithm=fedrep", "model=logistic")
+    with pytest.raises(ConfigError, match="its last 2 linear layers"):
+        federation("algorithm=fedrep", "algorithm.head=2", "model.hidden=[4]")

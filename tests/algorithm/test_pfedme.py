@@ -46,3 +46,31 @@ def test_the_inner_steps_share_a_batch_and_the_local_rounds_do_not(line, federat
 def test_work_that_has_no_effect_is_refused(option, federation):
     with pytest.raises(ConfigError, match=rf"{option} has no effect with algorithm=pfedme"):
         federation("algorithm=pfedme", option)
+
+
+def own_model(w, y):
+    """theta after the two local rounds of OPTIONS from the global model u = w, for the point y."""
+    theta, local = w, w
+    for _ in range(2):
+        for _ in range(2):
+            theta -= 0.1 * (2 * (2 * theta - y) + 2 * (theta - local))
+        local -= 0.2 * (local - theta)
+    return theta
+
+
+@pytest.mark.parametrize("scored", ["kept", "renewed"])
+def test_the_own_models_that_are_scored(scored, line, federation, play):
+    # Client 0 or 1 is away in round 1: its kept model is the first one, which is 0.
+    options = (*OPTIONS, "clients.per_round=1", f"algorithm.scored={scored}")
+    event = play(federation(*line(POINTS), *options))[0]
+    (came,) = (row["client"] for row in event.clients)
+    (u, _) = numbers(event.state.server["model"])
+    assert u == pytest.approx((0.112896, 3 * 0.112896)[came])
+    kept = [own_model(0, y) if came == k else 0 for k, y in enumerate((1, 3))]
+    own = kept if scored == "kept" else [own_model(u, 1), own_model(u, 3)]
+    for k, y in enumerate((1, 3)):
+        expected = (2 * own[k] - y) ** 2
+        assert event.metrics[f"personal/loss@{k}"] == pytest.approx(expected, rel=1e-4)
+    for k in range(2):  # nothing is kept of what is only scored
+        held = event.state.bank.take([k])["model"]
+        assert [leaf.item() for leaf in held.values()] == pytest.approx([kept[k]] * 2, rel=1e-5)
