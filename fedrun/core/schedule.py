@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
 
-from fedrun.core.option import ConfigError
+from fedrun.core.option import ConfigError, Count
 
+Falls = Count | list[Count]
 Kind = Literal["constant", "exponential", "step", "inverse_sqrt", "cosine"]
 
 
@@ -17,7 +18,7 @@ class Schedule:
 
     constant     lr
     exponential  lr * decay^t
-    step         lr * decay^floor(t / every)
+    step         lr * decay^floor(t / every); of a list, the power is how many of it are <= t
     inverse_sqrt lr / sqrt(1 + t)
     cosine       lr * (1 + cos(pi t / rounds)) / 2
     """
@@ -25,14 +26,16 @@ class Schedule:
     lr: float
     kind: Kind = "constant"
     decay: float = 1.0
-    every: int = 1
+    every: int | list[int] = 1
     rounds: int = 1
 
     def __call__(self, t: int) -> float:
         if self.kind == "exponential":
             return self.lr * self.decay**t
         if self.kind == "step":
-            return self.lr * self.decay ** (t // self.every)
+            falls = self.every
+            past = t // falls if isinstance(falls, int) else sum(fall <= t for fall in falls)
+            return self.lr * self.decay**past
         if self.kind == "inverse_sqrt":
             return float(self.lr / (1 + t) ** 0.5)
         if self.kind == "cosine":
@@ -41,7 +44,7 @@ class Schedule:
 
 
 def lr_schedule(
-    group: str, lr: float, kind: Kind, decay: float, every: int, rounds: int
+    group: str, lr: float, kind: Kind, decay: float, every: int | list[int], rounds: int
 ) -> Schedule:
     """A `Schedule` whose options all have an effect, or a `ConfigError` naming one that has not."""
     if decay != 1.0 and kind not in ("exponential", "step"):
@@ -57,5 +60,9 @@ def lr_schedule(
         raise ConfigError(
             f"{group}.decay_every={every} has no effect with {group}.schedule={kind}; "
             f"take {group}.schedule=step"
+        )
+    if isinstance(every, list) and (not every or sorted(set(every)) != every):
+        raise ConfigError(
+            f"{group}.decay_every={every} is not a list of rounds, each later than the one before"
         )
     return Schedule(lr, kind, decay, every, rounds)

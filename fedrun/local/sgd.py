@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fedrun.core.local import SGD, Local, Tensors
 from fedrun.core.option import Count, Size, above, at_least, between
-from fedrun.core.schedule import Kind, lr_schedule
+from fedrun.core.schedule import Falls, Kind, lr_schedule
 from fedrun.local._work import local_work
 
 
@@ -34,7 +34,7 @@ def sgd(
     clip_norm: Annotated[float, above(0)] | None = None,
     schedule: Kind = "constant",
     decay: Annotated[float, between(0, 1, open_low=True)] = 1.0,
-    decay_every: Count = 1,
+    decay_every: Falls = 1,
 ) -> Local:
     """Clients take plain or momentum SGD steps; the momentum starts at zero every round.
 
@@ -47,7 +47,8 @@ def sgd(
     clip_norm: longest gradient, in Euclidean norm, before weight decay; null does not clip.
     schedule: how lr falls from round to round: constant, exponential, step, inverse_sqrt or cosine.
     decay: factor of the exponential and step schedules.
-    decay_every: rounds between two falls of the step schedule.
+    decay_every: rounds between two falls of the step schedule, or a list of those after which it
+        falls, such as [50,75].
     """
 
     def init(params: Tensors) -> Tensors:

@@ -11,6 +11,8 @@ CIFAR-10, 797,962 parameters; with `padding=2` LeNet-5's sizes on 28x28 images, 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import nn
 
 from fedrun.core.dataset import Spec
@@ -30,14 +32,18 @@ def lenet(
     """NIID-Bench's small CNN for images.
 
     channels: output channels of the two 5x5 convolutions (paper: 6 and 16).
-    units: widths of the two fully connected layers (paper: 120 and 84).
+    units: widths of the fully connected layers (paper: 120 and 84; [120,84,84,256] has MOON's
+        projection head behind them).
     padding: rows and columns of zeros around the first image (paper: 0; 2 keeps its size).
     """
     colours, height, width = images("lenet", spec, max(16 - 2 * padding, 1))
     positive("channels", channels, 2)
-    positive("units", units, 2)
+    positive("units", units)
     rows, columns = (_left(_left(side + 2 * padding)) for side in (height, width))
     first, second = channels
+    dense: list[nn.Module] = []
+    for width, out in pairwise([second * rows * columns, *units]):
+        dense += [nn.Linear(width, out), nn.ReLU()]
     return nn.Sequential(
         nn.Conv2d(colours, first, KERNEL, padding=padding),
         nn.ReLU(),
@@ -46,11 +52,8 @@ def lenet(
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(second * rows * columns, units[0]),
-        nn.ReLU(),
-        nn.Linear(units[0], units[1]),
-        nn.ReLU(),
-        nn.Linear(units[1], spec.outputs),
+        *dense,
+        nn.Linear(units[-1], spec.outputs),
     )
 
 

@@ -29,8 +29,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fedrun.core.algorithm import Server
-from fedrun.core.option import Count, above, at_least, between
-from fedrun.core.schedule import Kind, lr_schedule
+from fedrun.core.option import above, at_least, between
+from fedrun.core.schedule import Falls, Kind, lr_schedule
 from fedrun.core.tree import Tree
 from fedrun.server._adaptive import Variant
 
@@ -52,7 +52,7 @@ def adam(
     accumulator: Annotated[float, at_least(0)] | None = None,
     schedule: Kind = "constant",
     decay: Annotated[float, between(0, 1, open_low=True)] = 1.0,
-    decay_every: Count = 1,
+    decay_every: Falls = 1,
 ) -> Server:
     """The server takes Adam steps along the mean update (FedAdam).
 
@@ -66,7 +66,8 @@ def adam(
     accumulator: v before the first step; null: the variant's (paper: tau^2; keras, flamby: 0).
     schedule: how lr falls from round to round: constant, exponential, step, inverse_sqrt or cosine.
     decay: factor of the exponential and step schedules.
-    decay_every: rounds between two falls of the step schedule.
+    decay_every: rounds between two falls of the step schedule, or a list of those after which it
+        falls, such as [50,75].
     """
     rate = lr_schedule("server", lr, schedule, decay, decay_every, rounds)
     own = VARIANTS[variant].but(beta1=beta1, beta2=beta2, tau=tau, accumulator=accumulator)

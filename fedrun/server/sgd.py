@@ -21,8 +21,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from fedrun.core.algorithm import Server
-from fedrun.core.option import ConfigError, Count, above, between
-from fedrun.core.schedule import Kind, lr_schedule
+from fedrun.core.option import ConfigError, above, between
+from fedrun.core.schedule import Falls, Kind, lr_schedule
 from fedrun.core.tree import Tree
 
 
@@ -34,7 +34,7 @@ def sgd(
     nesterov: bool = False,
     schedule: Kind = "constant",
     decay: Annotated[float, between(0, 1, open_low=True)] = 1.0,
-    decay_every: Count = 1,
+    decay_every: Falls = 1,
 ) -> Server:
     """The server adds the mean update, scaled, with or without momentum (FedAvgM).
 
@@ -43,7 +43,8 @@ def sgd(
     nesterov: the step looks one momentum ahead (Flower's FedAvgM: true).
     schedule: how lr falls from round to round: constant, exponential, step, inverse_sqrt or cosine.
     decay: factor of the exponential and step schedules.
-    decay_every: rounds between two falls of the step schedule.
+    decay_every: rounds between two falls of the step schedule, or a list of those after which it
+        falls, such as [50,75].
     """
     if nesterov and not momentum:
         raise ConfigError(

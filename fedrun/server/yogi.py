@@ -31,8 +31,8 @@ from typing import Annotated, Literal
 import torch
 
 from fedrun.core.algorithm import Server
-from fedrun.core.option import Count, above, at_least, between
-from fedrun.core.schedule import Kind, lr_schedule
+from fedrun.core.option import above, at_least, between
+from fedrun.core.schedule import Falls, Kind, lr_schedule
 from fedrun.core.tree import Tree
 from fedrun.server._adaptive import Variant
 
@@ -54,7 +54,7 @@ def yogi(
     accumulator: Annotated[float, at_least(0)] | None = None,
     schedule: Kind = "constant",
     decay: Annotated[float, between(0, 1, open_low=True)] = 1.0,
-    decay_every: Count = 1,
+    decay_every: Falls = 1,
 ) -> Server:
     """The server takes Yogi steps along the mean update (FedYogi).
 
@@ -69,7 +69,8 @@ def yogi(
         0).
     schedule: how lr falls from round to round: constant, exponential, step, inverse_sqrt or cosine.
     decay: factor of the exponential and step schedules.
-    decay_every: rounds between two falls of the step schedule.
+    decay_every: rounds between two falls of the step schedule, or a list of those after which it
+        falls, such as [50,75].
     """
     rate = lr_schedule("server", lr, schedule, decay, decay_every, rounds)
     own = VARIANTS[variant].but(beta1=beta1, beta2=beta2, tau=tau, accumulator=accumulator)

@@ -56,3 +56,15 @@ def test_rounds_use_the_rate_of_their_number(line, train):
     weight, bias = (leaf.item() for leaf in model.values())
     assert weight == pytest.approx(0.26)
     assert bias == pytest.approx(0.26)
+
+
+def test_it_falls_after_the_rounds_of_a_list():
+    # FedNova's authors: a tenth from half the rounds on, a hundredth from three quarters on.
+    schedule = lr_schedule("local", 0.5, "step", 0.1, [2, 3], 4)
+    assert [schedule(t) for t in range(5)] == pytest.approx([0.5, 0.5, 0.05, 0.005, 0.005])
+
+
+@pytest.mark.parametrize("falls", [[], [3, 2], [2, 2]])
+def test_a_list_that_is_in_no_order_is_refused(falls):
+    with pytest.raises(ConfigError, match="is not a list of rounds"):
+        lr_schedule("local", 0.5, "step", 0.1, falls, 4)

@@ -31,6 +31,7 @@ def count(module):
         (CIFAR, {}, 62_006),
         (CIFAR, {"channels": [64, 64], "units": [384, 192]}, 797_962),  # FedDyn
         (MNIST, {"padding": 2}, 61_706),  # LeNet-5
+        (MNIST, {"units": [120, 84, 84, 256]}, 75_046),  # with MOON's projection head
     ],
 )
 def test_the_papers_parameter_counts(spec, options, size):
@@ -67,7 +68,7 @@ def test_the_smallest_image_by_hand():
         (Spec((1, 11, 28), 2, "classes"), {"padding": 2}, "at least 12x12 pixels"),
         (Spec((784,), 2, "classes"), {}, "examples of shape 784"),
         (MNIST, {"channels": [6]}, r"model.channels=\[6\] is not two numbers of at least 1"),
-        (MNIST, {"units": [6, 0]}, r"model.units=\[6, 0\] is not two numbers of at least 1"),
+        (MNIST, {"units": [6, 0]}, r"model.units=\[6, 0\] is not a list of numbers of at least 1"),
     ],
 )  # fmt: skip
 def test_mistakes(spec, options, message):
