@@ -29,7 +29,8 @@ is up to 1 / (1 - rho) times a mean gradient; c - c_i is taken off behind the mo
 it is not multiplied up again; and the models, but not the controls, are weighted by n_k. Differs: a
 local solver knows a drift only before the momentum, so (1 - rho) (c - c_i) is given to it there:
 the same way per step once the momentum has built up, and at the end of K steps short of K ways by
-rho (1 - rho^K) / (1 - rho), which the control is told. Without momentum it is theirs exactly.
+rho (1 - rho^K) / (1 - rho), which the control is told. Without momentum it is theirs exactly; with
+rho = 0.9 it falls short by 29 % in rounds of 30 steps and by 1 % in rounds of 900, as theirs are.
 """
 
 from __future__ import annotations

@@ -46,7 +46,9 @@ def dirichlet_fixed(
     is null, as many as the rows allow. Rows left over are discarded.
 
     Differs: pfl-research has as many users as the rows allow and takes the rows of a class from the
-    last to the first. If 1,000 such steps were not enough, the rest comes from all that is left.
+    last to the first. Its code sets the last class's entry of q to 1 each time it has evened q out,
+    a slip that the next evening out makes count. If 1,000 such steps were not enough, the rest
+    comes from all that is left.
     """
     refuse_unlabelled("dirichlet_fixed", dataset)
     rows = len(dataset.train)

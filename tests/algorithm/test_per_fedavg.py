@@ -76,3 +76,11 @@ def test_the_hessian_is_the_second_derivative(federation, play):
     for name, leaf in end.items():
         expected = start[name] - (outer[name] - 0.25 * product[name])
         torch.testing.assert_close(leaf.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("weights", "end"), [("uniform", 0.15), ("examples", 1 / 6)])
+def test_clients_count_alike_or_by_their_examples(weights, end, line, federation, play):
+    # A alone gets to 0.1 as above, B with four points at y = 2 to 0.2.
+    points = [POINTS[0], [(0, 2)] * 4]
+    event = play(federation(*line(points), *OPTIONS, f"algorithm.weights={weights}"))[0]
+    assert event.state.server["model"]["1.bias"].item() == pytest.approx(end)
