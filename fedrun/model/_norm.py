@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from torch import nn
 
@@ -10,6 +11,16 @@ from fedrun.core.option import ConfigError
 
 Norm = Callable[[int], nn.Module]
 """channels -> the layer that normalises them"""
+Kind = Literal["none", "group", "batch"]
+
+
+def norm_layers(
+    norm: Kind, groups: int, channels: int, batch: Norm = nn.BatchNorm2d
+) -> list[nn.Module]:
+    """What stands behind a convolution: nothing, GroupNorm or BatchNorm."""
+    if norm == "none":
+        return []
+    return [group_norm(groups, channels) if norm == "group" else batch(channels)]
 
 
 def group_norm(groups: int, channels: int) -> nn.Module:

@@ -9,14 +9,13 @@ weights are PyTorch's.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
 
 from torch import nn
 
 from fedrun.core.dataset import Spec
 from fedrun.core.option import ConfigError, Count
 from fedrun.model._input import numbers_only, positive
-from fedrun.model._norm import group_norm
+from fedrun.model._norm import Kind, norm_layers
 
 
 def cnn1d(
@@ -25,7 +24,7 @@ def cnn1d(
     channels: list[int] = [32, 64],  # noqa: B006 - read only
     kernel: Count = 5,
     units: Count = 128,
-    norm: Literal["none", "group"] = "none",
+    norm: Kind = "none",
     groups: Count = 2,
 ) -> nn.Module:
     """CNN along time for sensors: examples are channels by steps, or the steps of one channel.
@@ -33,7 +32,7 @@ def cnn1d(
     channels: output channels of each convolution; each also halves the number of steps.
     kernel: steps that a convolution sees at once (at least 1).
     units: width of the fully connected layer.
-    norm: what normalises each convolution (none; group: GroupNorm).
+    norm: what normalises each convolution (none; group: GroupNorm; batch: BatchNorm).
     groups: groups of channels of norm=group (a divisor of each of them; 1 takes all together).
     """
     sensors, steps = _signals(spec, 2 ** len(channels))
@@ -46,8 +45,7 @@ def cnn1d(
         else:  # padding="same" does this too, with a warning
             layers.append(nn.ZeroPad1d((kernel // 2 - 1, kernel // 2)))
             layers.append(nn.Conv1d(inputs, outputs, kernel))
-        if norm == "group":
-            layers.append(group_norm(groups, outputs))
+        layers += norm_layers(norm, groups, outputs, nn.BatchNorm1d)
         layers += [nn.ReLU(), nn.MaxPool1d(2)]
     width = channels[-1] * (steps // 2 ** len(channels))
     return nn.Sequential(

@@ -18,11 +18,12 @@ def count(module):
 def test_its_size():
     convolutions = (9 * 5 + 1) * 32 + (32 * 5 + 1) * 64
     assert count(cnn1d(HAR)) == convolutions + (64 * 32 + 1) * 128 + 129 * 6 == 274_822
-    assert count(cnn1d(HAR, norm="group")) == 274_822 + 2 * (32 + 64)
+    for norm in ("group", "batch"):
+        assert count(cnn1d(HAR, norm=norm)) == 274_822 + 2 * (32 + 64)
     assert count(cnn1d(HAR, channels=[7], kernel=3, units=5)) == 28 * 7 + (7 * 64 + 1) * 5 + 6 * 6
 
 
-@pytest.mark.parametrize("norm", ["none", "group"])
+@pytest.mark.parametrize("norm", ["none", "group", "batch"])
 @pytest.mark.parametrize("kernel", [1, 2, 5, 6, 40])
 @pytest.mark.parametrize("shape", [(3, 19), (19,), (1, 8)])
 def test_one_output_per_class_or_target(shape, kernel, norm):

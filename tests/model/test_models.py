@@ -20,6 +20,8 @@ def count(module):
 def test_the_papers_parameter_counts():
     assert count(mlp(MNIST)) == 199_210  # McMahan et al. 2017, section 3
     assert count(cnn(MNIST)) == 1_663_370
+    for norm in ("group", "batch"):
+        assert count(cnn(MNIST, norm=norm)) == 1_663_370 + 2 * (32 + 64)
     assert count(logistic(MNIST)) == 7850
 
 
