@@ -50,7 +50,8 @@ def ifca(
     """Several models; each client trains the one that fits its data best.
 
     clusters: the paper's k, how many models there are (paper: 2 to 4; 1 is FedAvg).
-    weights: a client counts by its examples n_k, or all clients of a cluster count alike (paper).
+    weights: a client counts by its examples n_k, or all clients of a cluster count alike (paper);
+        the largest cluster is the largest by these too.
     """
 
     def client_update(clients: Clients, message: Tree) -> Reply:

@@ -37,7 +37,7 @@ def summarise(
         "measured": {
             "final": f"the global model after round {state.round}",
             "best": "the best evaluated round, chosen on the test set itself: optimistic",
-            "test/*": f"the official test set of {len(experiment.test)} examples",
+            "test/*": _test_set(experiment),
             "personal/*": "clients' own models, on their own shares of the test set",
             "unseen/*": "clients that never took part: the models that they would use",
             "client/*": "clients' own shares of the test set, every client counting alike",
@@ -53,3 +53,10 @@ def summarise(
         "time/seconds": seconds,
         **({"time/examples_per_second": examples / training} if examples and training else {}),
     }
+
+
+def _test_set(experiment: Experiment) -> str:
+    count, own = len(experiment.test), experiment.settings.clients.test_fraction
+    if own is None:
+        return f"the data's own test set of {count} examples"
+    return f"{count} examples: {own:g} of what each client holds, kept back from its training"

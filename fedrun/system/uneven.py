@@ -16,7 +16,8 @@ from fedrun.core.random import generator
 def uneven(work: Work, seed: int, *, least: Count = 2) -> System:
     """Each client gets another number of epochs done in each round, and all of them count.
 
-    least: epochs are drawn evenly from this (paper 2) to local.epochs (paper 5)
+    least: epochs are drawn evenly from this (paper 2) to local.epochs, both included (paper 5; the
+        authors' code leaves its upper end out, so that its 5 is local.epochs=4)
     """
     if work.steps or work.epochs < least:
         asked = f"local.steps={work.steps}" if work.steps else f"local.epochs={work.epochs}"
