@@ -52,6 +52,26 @@ def plain(table: pa.Table, name: str) -> pa.ChunkedArray:
     return column
 
 
+def unfolded(table: pa.Table) -> pa.Table:
+    """Columns of named values become a column each, `person` with `age` in it `person.age`; those
+    that hold a picture stay."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    columns: dict[str, pa.ChunkedArray] = {}
+    found = False
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not pa.types.is_struct(column.type) or kind_of(column) == "picture":
+            columns[name] = column
+            continue
+        found = True
+        for place, field in enumerate(column.type):
+            columns[f"{name}.{field.name}"] = compute.struct_field(column, [place])
+    if not found or len(columns) < len(table.column_names):  # names twice: told of elsewhere
+        return table
+    return unfolded(pa.table(columns).replace_schema_metadata(table.schema.metadata))
+
+
 def kind_of(column: pa.ChunkedArray) -> ColumnKind:
     from pyarrow import types
 

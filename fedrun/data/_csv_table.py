@@ -13,9 +13,10 @@ from fedrun.core.dataset import Array, Dataset, Split
 from fedrun.core.option import ConfigError
 from fedrun.core.preparation import Preparation
 from fedrun.data._csv import Sheet, listed, read_csv
+from fedrun.data._doubt import nearly_all_differ, numbers_the_rows, text_in_doubt
 from fedrun.data._feature import ENCODED, encode, kinds, parse
 from fedrun.data._half import drawn_halves, given_halves, refuse_split_options
-from fedrun.data._number import is_missing, numbers
+from fedrun.data._number import any_missing, is_missing, number
 from fedrun.data._target import Task, owners, target_spec
 
 Missing = Literal["error", "mean", "drop"]
@@ -49,16 +50,20 @@ def csv_table(
     test_fraction: float,
     split_seed: int,
     delimiter: str,
+    header: bool,
+    decimal: str,
     missing: Missing,
     normalize: Literal["train", "none"],
 ) -> Dataset:
-    sheet = read_csv(path, delimiter)
+    sheet = read_csv(path, delimiter, header=header, decimal=decimal)
     target, features = check(choice, path, list(sheet.columns))
     sheet = sheet.without(choice.drop)
+    refuse_doubtful(sheet, choice, target if task == "auto" else None, features)
     is_test = np.zeros(len(sheet), bool)
     if test_path is not None:
         refuse_split_options(f"data.test_path={test_path}", test_fraction, split_seed)
-        sheet = sheet.append(read_csv(test_path, delimiter).without(choice.drop))
+        other = read_csv(test_path, delimiter, header=header, decimal=decimal)
+        sheet = sheet.append(other.without(choice.drop))
         is_test = np.arange(len(sheet)) >= len(is_test)
     whole = find_missing(sheet, choice, missing)
     sheet, is_test = sheet.keep(whole), is_test[whole]
@@ -67,7 +72,7 @@ def csv_table(
             "data.missing=drop leaves no row; drop the columns that lack values instead"
         )
     numeric = kinds(sheet, features, choice.numeric, choice.categorical)
-    is_number = task == "number" or numbers(sheet.columns[target]) is not None
+    is_number = task == "number" or sheet.numbers(target) is not None
     values = parse(sheet, target) if is_number else np.array(sheet.columns[target], np.str_)
     spec, y = target_spec(f"target {target!r}", values, task)
     owner, names = owners(sheet.columns[choice.client]) if choice.client else (None, ())
@@ -108,16 +113,49 @@ def check(choice: Choice, path: Path, columns: list[str]) -> tuple[str, list[str
 def _unknown(key: str, name: str, path: Path, columns: list[str]) -> str:
     near = difflib.get_close_matches(name, columns, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    if any(number(column) is not None for column in columns):
+        hint += "; without a header line, give data.header=false"
     if len(columns) == 1:
         hint = "; is data.delimiter right?"
-    return f"data.{key}={name!r} is no column of {path}{hint} Columns: {listed(columns)}"
+    return f"data.{key}={name!r} is no column of {path}{hint}\nColumns: {listed(columns)}"
+
+
+def refuse_doubtful(sheet: Sheet, choice: Choice, target: str | None, features: list[str]) -> None:
+    """ConfigError where a guess would be a silent mistake: about features that are in no list, and
+    about a target whose task is to be guessed."""
+    named = [*(choice.numeric or []), *(choice.categorical or [])]
+    for name in [*features, *([] if target is None else [target])]:
+        if name in named:
+            continue
+        cells, values = sheet.columns[name], sheet.numbers(name)
+        mend = "say what it is with data.drop, data.categorical or data.numeric"
+        if name == target:
+            mend = "write it plainly, or give data.task=classes"
+        if values is not None:
+            if name != target and numbers_the_rows(name, values):
+                raise ConfigError(
+                    f"column {name!r} ({cells[0]}, {cells[1]}, ...) seems to number the rows;"
+                    f" give 'data.drop=[{name}]', or 'data.numeric=[{name}]' if it is a feature"
+                )
+        elif odd := text_in_doubt(cells, sheet.decimal):
+            what, cell = odd
+            if what == "numbers in another notation" and sheet.decimal == "." and "," in cell:
+                mend = "data.decimal=comma reads 1,5 as 1.5; " + mend
+            where = sheet.where(cells.index(cell))
+            raise ConfigError(f"column {name!r} holds {what}, such as {cell!r} ({where}); {mend}")
+        elif name != target and (count := nearly_all_differ(cells)):
+            raise ConfigError(
+                f"column {name!r} holds {count:,} different texts in {len(cells):,} rows, such as"
+                f" {cells[0]!r}: a name or an id? Give 'data.drop=[{name}]', or"
+                f" 'data.categorical=[{name}]' for a feature each"
+            )
 
 
 def find_missing(sheet: Sheet, choice: Choice, missing: Missing) -> Array:
     """bool [rows]: the rows to keep. ConfigError at the first missing cell that may not be."""
     whole = np.ones(len(sheet), bool)
     for name, text in sheet.columns.items():
-        if not any(map(is_missing, set(text))):
+        if not any_missing(text):
             continue
         absent = np.array([is_missing(cell) for cell in text])
         needed = name in (choice.target, choice.client)

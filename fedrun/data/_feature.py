@@ -10,7 +10,7 @@ from fedrun.core.dataset import Array
 from fedrun.core.option import ConfigError
 from fedrun.core.preparation import Feature
 from fedrun.data._csv import Sheet
-from fedrun.data._number import is_missing, number, numbers
+from fedrun.data._number import is_missing, number
 from fedrun.data._scale import fitted
 
 MAX_CATEGORIES = 1000
@@ -31,7 +31,7 @@ def kinds(
             )
     chosen = dict.fromkeys(numeric or [], True) | dict.fromkeys(categorical or [], False)
     return {
-        name: chosen[name] if name in chosen else numbers(sheet.columns[name]) is not None
+        name: chosen[name] if name in chosen else sheet.numbers(name) is not None
         for name in features
     }
 
@@ -63,7 +63,7 @@ def _numeric(
     if missing[train].all():
         raise ConfigError(f"column {name!r} has no value in the training rows; add it to data.drop")
     mean = float(column[train][~missing[train]].mean())
-    column[missing] = mean
+    column = np.where(missing, mean, column)
     absent = mean if missing.any() else None
     column = column.reshape(-1, 1)
     if normalize == "train":
@@ -76,9 +76,9 @@ def _numeric(
 def parse(sheet: Sheet, name: str) -> Array:
     """float64 [rows], NaN where missing; ConfigError at the first cell that is no finite number."""
     text = sheet.columns[name]
-    column = numbers(text)
+    column = sheet.numbers(name)
     if column is None:
-        row = next(row for row, cell in enumerate(text) if number(cell) is None)
+        row = next(row for row, cell in enumerate(text) if number(cell, sheet.decimal) is None)
         raise ConfigError(f"column {name!r} holds {text[row]!r}, no number ({sheet.where(row)})")
     # float32 ends at 3.4e38; beyond it a number would turn into inf silently.
     outside = np.flatnonzero(np.abs(column) > np.finfo(np.float32).max)

@@ -20,6 +20,8 @@ from fedrun.data._bytes import read_bytes
 from fedrun.data._npz import expect_arrays, load_npz
 
 STEPS = 128
+OFFICIAL_TEST = (2, 4, 9, 10, 12, 13, 18, 20, 24)
+MEND = "save another set's windows as x [rows, channels, steps], y and client for data=table"
 SIGNALS = [f"{s}_{axis}" for s in ("body_acc", "body_gyro", "total_acc") for axis in "xyz"]
 
 
@@ -43,7 +45,7 @@ def read_har(path: Path) -> Recording:
     if not len(label) or not np.isfinite(x).all():
         raise ConfigError(f"{path}: windows of finite numbers expected")
     if label.min() < 1 or label.max() > 6 or subject.min() < 1 or subject.max() > 30:
-        raise ConfigError(f"{path}: labels 1 to 6 and subjects 1 to 30 expected")
+        raise ConfigError(f"{path}: labels 1 to 6 and subjects 1 to 30 expected; {MEND}")
     order = np.lexsort((label, subject))  # keeps the order of equals
     return Recording(x[order], label[order] - 1, subject[order], segment[order])
 
@@ -76,6 +78,12 @@ def _folder(path: Path) -> tuple[Array, Array, Array, Array]:
         columns = [_numbers(folder / f"{name}_{half}.txt", 1)[:, 0] for name in ("y", "subject")]
         if len({len(array) for array in [*signals, *columns]}) > 1:
             raise ConfigError(f"{folder}: its files must have as many lines as each other")
+        odd = np.isin(columns[1], OFFICIAL_TEST) != (half == "test")
+        if odd.any():
+            raise ConfigError(
+                f"{folder} holds subject {columns[1][odd.argmax()]:g}, which UCI HAR has in the"
+                f" other half or not at all; {MEND}"
+            )
         halves.append((np.stack(signals, axis=1).astype(np.float32), *columns))
     x, label, subject = (np.concatenate(parts) for parts in zip(*halves, strict=True))
     label, subject = label.astype(np.int64), subject.astype(np.int64)
@@ -86,6 +94,8 @@ def _folder(path: Path) -> tuple[Array, Array, Array, Array]:
 
 
 def _numbers(path: Path, columns: int) -> Array:
+    if not path.is_file():
+        raise ConfigError(f"{path} is not there, which UCI HAR has; {MEND}")
     text = read_bytes(path).decode("latin-1")
     if not text.strip():
         raise ConfigError(f"{path} is empty")
@@ -94,5 +104,7 @@ def _numbers(path: Path, columns: int) -> Array:
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     if table.shape[1] != columns:
-        raise ConfigError(f"{path}: {columns} numbers a line expected, {table.shape[1]} found")
+        raise ConfigError(
+            f"{path}: {columns} numbers a line expected, {table.shape[1]} found; {MEND}"
+        )
     return table

@@ -116,7 +116,7 @@ def _user(path: Path, owner: str, entry: Any, size: int | None) -> tuple[Array, 
         raise ConfigError(f"{where} has no x and y")
     x, y = _array(where, "x", entry["x"]), _array(where, "y", entry["y"])
     if x.dtype.kind == "U":
-        raise ConfigError(f"{where}: x is text; data=shakespeare reads LEAF's text")
+        raise ConfigError(f"{where}: x is text; data=shakespeare reads LEAF's characters")
     if x.ndim == 1:
         x = x[:, None]
     if len(x) != len(y) or size not in (None, len(x)):

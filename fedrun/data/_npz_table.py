@@ -23,9 +23,20 @@ def npz_table(
     task: Task,
     test_fraction: float,
     split_seed: int,
-    normalize: Literal["train", "none"],
+    channels: Literal["first", "last"],
+    normalize: Literal["train", "channel", "none"],
 ) -> Dataset:
+    """channels: the axis of x, behind the rows, along which its channels stand."""
     arrays = read_npz(path)
+    for key, value, default in (("channels", channels, "first"), ("normalize", normalize, "train")):
+        if value in ("last", "channel") and arrays["x"].ndim < 3:
+            raise ConfigError(
+                f"data.{key}={value} needs x of shape [rows, channels, ...], found"
+                f" {arrays['x'].shape} in {path}; data.{key}={default} takes that"
+            )
+    if channels == "last":
+        for name in arrays.keys() & {"x", "x_test"}:
+            arrays[name] = np.moveaxis(arrays[name], -1, 1)
     own_test = "x_test" in arrays
     x, y = _joined(path, arrays, "x"), _joined(path, arrays, "y")
     is_test = np.arange(len(x)) >= len(arrays["x"])
@@ -45,6 +56,8 @@ def npz_table(
     if normalize == "train":
         scale = fitted(x[train])
         x_train, x_test, prepared = scale(x[train]), scale(x[test]), of_arrays(scale)
+    elif normalize == "channel":
+        x_train, x_test, prepared = by_channel(x[train], x[test])
     else:
         x_train, x_test = x[train].astype(np.float32), x[test].astype(np.float32)
     # A test set may come without owners; then its rows are dealt out by the partition.
@@ -58,6 +71,17 @@ def npz_table(
         source=str(path),
         prepared=prepared,
     )
+
+
+def by_channel(train: Array, test: Array) -> tuple[Array, Array, Preparation]:
+    """Each channel less its mean in the training rows, over its deviation, all places together."""
+    count = train.shape[1]
+    names = [f"channel{number}" for number in range(count)]
+    scale = fitted(np.moveaxis(train, 1, -1).reshape(-1, count))
+    done = Preparation(f"each channel {SCORED}", scale.features(names))
+    shape = (count, *[1] * (train.ndim - 2))
+    scale = Scale(scale.mean.reshape(shape), scale.deviation.reshape(shape))
+    return scale(train), scale(test), done
 
 
 def of_arrays(scale: Scale) -> Preparation:
@@ -79,4 +103,4 @@ def _joined(path: Path, arrays: dict[str, Array], name: str) -> Array:
         raise ConfigError(
             f"{path}: {name} has shape {parts[0].shape}, {name}_test {parts[-1].shape}"
         )
-    return np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterable
 from types import ModuleType
@@ -54,6 +55,8 @@ def pillow(asked_by: str) -> ModuleType:
 
 
 def _decoded(image: ModuleType, where: str, raw: bytes, size: int | None, grayscale: bool) -> Array:
+    from PIL.ImageOps import exif_transpose
+
     try:
         # Pillow warns of a picture that is a bomb (a small file of very many pixels).
         with warnings.catch_warnings():
@@ -68,16 +71,20 @@ def _decoded(image: ModuleType, where: str, raw: bytes, size: int | None, graysc
                         f"{where} has more than 8 bits a channel (mode {picture.mode}); save it"
                         " with 8"
                     )
+                # A camera held upright writes the picture on its side, and says so.
+                upright = exif_transpose(picture)
                 # A palette with transparency has no colours of its own before it is unfolded.
-                whole = picture.convert("RGBA") if "transparency" in picture.info else picture
+                whole = upright.convert("RGBA") if "transparency" in upright.info else upright
                 plain = whole.convert("L" if grayscale else "RGB")
     except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
         raise ConfigError(f"{where} is too large a picture: {error}") from error
-    # SyntaxError is how Pillow tells of a damaged PNG.
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    # SyntaxError is how Pillow tells of a damaged PNG, struct.error of a damaged EXIF block.
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{where} is no readable picture: {error}") from error
+        unknown = isinstance(error, image.UnidentifiedImageError)
+        why = f"it is none of {', '.join(FORMATS)}" if unknown else str(error)
+        raise ConfigError(f"{where} is no readable picture: {why}") from error
     if size is not None and plain.size != (size, size):
         plain = plain.resize((size, size), image.Resampling.BILINEAR)
     pixels = np.asarray(plain)

@@ -84,7 +84,7 @@ def _play(place: str, stem: str, raw: bytes) -> list[Role]:
     except ElementTree.ParseError as error:
         raise ConfigError(f"{place} is no readable XML: {error}") from error
     if root.tag != "PLAY":
-        raise ConfigError(f"{place}: a PLAY expected, {root.tag} found")
+        raise ConfigError(f"{place}: a PLAY expected, {root.tag} found; data=text takes any text")
     said: dict[str, list[str]] = {}
     for speech in root.iter("SPEECH"):
         speaker = " ".join((speech.findtext("SPEAKER") or "").split()).upper() or "UNKNOWN"

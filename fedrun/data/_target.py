@@ -19,14 +19,16 @@ def target_spec(key: str, values: Array, task: Task) -> tuple[Spec, Array]:
     """The task (its input shape still open) and int64 [N] labels or float32 [N, outputs].
 
     values: [N] text or numbers, [N, outputs] numbers; `auto` takes text, and at most 20 different
-    whole numbers, as classes.
+    whole numbers, as classes, and refuses what may be either.
     """
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     text = values.dtype.kind == "U"
     different = np.unique(values)
     if len(different) < 2:
         raise ConfigError(f"{key} is {different[0]} in every row; there is nothing to learn")
     if task == "auto":
-        task = _guess(values, different)
+        task = _guess(key, values, different)
     if task == "number":
         if text:
             raise ConfigError(
@@ -42,6 +44,11 @@ def target_spec(key: str, values: Array, task: Task) -> tuple[Spec, Array]:
         raise ConfigError(
             f"{key} has {len(different)} different values; data.task=binary needs exactly 2"
         )
+    if len(different) > AUTO_CLASSES and not text and (different != np.floor(different)).any():
+        raise ConfigError(
+            f"{key} has {len(different):,} different values such as"
+            f" {canonical(different[:1])[0]}, which are no classes; give data.task=number"
+        )
     if len(different) > MAX_CLASSES:
         raise ConfigError(
             f"{key} has {len(different):,} different values, at most {MAX_CLASSES:,} classes are"
@@ -53,12 +60,30 @@ def target_spec(key: str, values: Array, task: Task) -> tuple[Spec, Array]:
     return Spec((), outputs, task, names), labels
 
 
-def _guess(values: Array, different: Array) -> Literal["classes", "binary", "number"]:
+def _guess(key: str, values: Array, different: Array) -> Literal["classes", "binary", "number"]:
     if values.dtype.kind != "U":
+        if values.ndim == 2 and different.tolist() == [0, 1] and (values.sum(axis=1) == 1).all():
+            raise ConfigError(
+                f"{key} has a single 1 in each row of {values.shape[1]} numbers: give the number of"
+                " the class instead (argmax), or data.task=number for squared errors"
+            )
         whole = bool((different == np.floor(different)).all())
+        if values.ndim == 1 and whole and len(different) > AUTO_CLASSES:
+            _refuse_doubtful(key, different)
         if values.ndim != 1 or not whole or len(different) > AUTO_CLASSES:
             return "number"
     return "binary" if len(different) == 2 else "classes"
+
+
+def _refuse_doubtful(key: str, different: Array) -> None:
+    """Each whole number from 0 or 1 on may well be a class, and squared errors would be a silent
+    mistake."""
+    first, last, count = different[0], different[-1], len(different)
+    if first in (0, 1) and last - first == count - 1 and count <= MAX_CLASSES:
+        raise ConfigError(
+            f"{key} holds all whole numbers from {first:g} to {last:g}: give data.task=classes or"
+            " data.task=number"
+        )
 
 
 def _number(key: str, values: Array) -> tuple[Spec, Array]:

@@ -13,9 +13,19 @@ import numpy as np
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import ConfigError, Count
 from fedrun.data._arrow import arrow, local_tables, stacked
-from fedrun.data._arrow_column import class_names, features_of, identities, labels, plain
+from fedrun.data._arrow_column import (
+    class_names,
+    features_of,
+    identities,
+    kind_of,
+    labels,
+    numbers,
+    plain,
+    unfolded,
+)
 from fedrun.data._arrow_feature import Normalized, columns_as_input
 from fedrun.data._csv import listed
+from fedrun.data._doubt import nearly_all_differ, numbers_the_rows, text_in_doubt
 from fedrun.data._half import drawn_halves, given_halves, refuse_split_options
 from fedrun.data._hub import hub_tables
 from fedrun.data._split import OpenFraction
@@ -52,7 +62,8 @@ def huggingface(
     revision: with hub: a commit or tag, so that the data stay the same; null is the newest.
     target: the column to predict.
     features: the columns a model is given, one column of pictures or any of numbers, lists of
-        numbers and text (one-hot); null takes all that are not target or client.
+        numbers and text (one-hot); null takes all that are not target or client. What stands
+        inside a column is a column too: person.age.
     client: the column that names each row's owner; null leaves the rows to the partition.
     task: auto takes named classes, text, and at most 20 different whole numbers, as classes.
     train: the split to train on.
@@ -67,7 +78,10 @@ def huggingface(
     """
     tables, source = _tables(path, hub, subset, revision)
     whole, trained = _chosen(tables, train, test, test_fraction, split_seed)
+    whole = unfolded(whole)
     chosen = _columns(whole.column_names, target, features, client)
+    if features is None:
+        _refuse_doubtful(whole.slice(0, trained), chosen)
     spec, y = _target(whole, target, task)
     owner, names = owners(identities(client, plain(whole, client))) if client else (None, ())
     if trained is None:
@@ -165,6 +179,30 @@ def _columns(
     if not chosen:
         raise ConfigError(f"the data have no column left as a feature; columns: {listed(there)}")
     return chosen
+
+
+def _refuse_doubtful(rows: pa.Table, chosen: list[str]) -> None:
+    """ConfigError where a column that nobody named as a feature seems to be none."""
+    for name in chosen:
+        column = plain(rows, name)
+        kind = kind_of(column)
+        if column.null_count or kind not in ("number", "text"):
+            continue
+        doubt = None
+        if kind == "number":
+            doubt = "seems to number the rows" * numbers_the_rows(name, numbers(name, column))
+        else:
+            cells = column.to_pylist()
+            if odd := text_in_doubt(cells):
+                doubt = f"holds {odd[0]}, such as {odd[1]!r}"
+            elif count := nearly_all_differ(cells):
+                doubt = f"holds {count:,} different texts in {len(cells):,} rows"
+        if doubt:
+            others = [one for one in chosen if one != name][:3] or [name]
+            raise ConfigError(
+                f"column {name!r} {doubt}: data.features names the columns to take, such as"
+                f" 'data.features=[{','.join(others)}]'"
+            )
 
 
 def _target(whole: pa.Table, target: str, task: Task) -> tuple[Spec, Array]:

@@ -17,13 +17,12 @@ from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import ConfigError
 from fedrun.core.preparation import Preparation, same
 from fedrun.data._given import given_folder, refuse_ineffective
-from fedrun.data._har import SIGNALS, STEPS, Recording, read_har
+from fedrun.data._har import OFFICIAL_TEST, SIGNALS, STEPS, Recording, read_har
 from fedrun.data._random import generator
 from fedrun.data._scale import SCORED, fitted
 from fedrun.data._split import OpenFraction
 
 SUBJECTS = 30
-OFFICIAL_TEST = (2, 4, 9, 10, 12, 13, 18, 20, 24)
 CLASSES = ("walking", "upstairs", "downstairs", "sitting", "standing", "laying")
 NEEDS = "uci_har.npz or UCI's folders train and test (with Inertial Signals)"
 ORIGIN = "archive.ics.uci.edu/dataset/240 (unpack it; its README forbids commercial use)"

@@ -248,11 +248,11 @@ def test_an_edited_config(fedrun, unfinished: Path) -> None:
 
 
 def test_other_data_under_the_same_name(fedrun, folder: Path) -> None:
-    rows = "".join(f"{i},{i % 7},{i % 3}\n" for i in range(60))
+    rows = "".join(f"{2 * i},{i % 7},{i % 3}\n" for i in range(60))
     (folder / "t.csv").write_text("a,b,label\n" + rows)
     words = ["data=table", "data.path=t.csv", "data.target=label"]
     path = fedrun.small(folder / "run", *words)
-    (folder / "t.csv").write_text("a,b,label\n" + rows.replace("1,1,1", "1,2,1", 1))
+    (folder / "t.csv").write_text("a,b,label\n" + rows.replace("2,1,1", "2,2,1", 1))
     answer = fedrun(["resume", str(path), "rounds=5"], 1)
     told(answer, "the data of", "came out different", "bring the old data back")
     (folder / "t.csv").write_text("a,b,label\n" + rows)

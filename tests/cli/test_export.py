@@ -262,7 +262,7 @@ def apart():
 
 
 def test_nobody_is_told_where_the_data_lay(fedrun, folder: Path) -> None:
-    lines = [f"{row},{row % 2}" for row in range(40)]
+    lines = [f"{2 * row},{row % 2}" for row in range(40)]
     (folder / "t.csv").write_text("\n".join(["x,y", *lines]))
     path = f"data.path={folder / 't.csv'}"
     run = fedrun.small(folder / "run", "data=table", path, "data.target=y")

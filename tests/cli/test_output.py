@@ -74,7 +74,8 @@ def test_closing_figures_are_the_summarys(fedrun, run: Path) -> None:
 
 
 def test_names_with_brackets_are_shown_as_they_are(fedrun, folder: Path) -> None:
-    rows = "".join(f"{i},{i % 5},[b]{i % 2}[/],{'[/x]' if i % 2 else '[red]'}\n" for i in range(60))
+    sites = ["[red]", "[/x]"]
+    rows = "".join(f"{2 * i},{i % 5},[b]{i % 2}[/],{sites[i % 2]}\n" for i in range(60))
     (folder / "t.csv").write_text("a,b,label,site\n" + rows)
     path = folder / "[bold]run"
     words = ["data=table", "data.path=t.csv", "data.target=label", "data.client=site",

@@ -50,6 +50,20 @@ def test_train_and_test_folders(halves: Path) -> None:
     assert data.train.client is None
 
 
+def test_pictures_stand_as_the_camera_was_held(halves: Path) -> None:
+    # Orientation 6 (EXIF 0x0112): stored with the top at the left, to be turned clockwise.
+    picture = Image.new("RGB", (3, 4))
+    for column in range(3):
+        for row in range(2):
+            picture.putpixel((column, row), (40, 0, 0))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(halves / "train" / "dog" / "2.png", exif=exif)
+    turned = image_folder(root=str(halves)).train.x[2, 0]
+    assert turned.shape == (3, 4)
+    assert turned[0].tolist() == [0, 0, *[np.float32(40) / np.float32(255)] * 2]
+
+
 def test_grayscale_size_and_scale(halves: Path) -> None:
     data = image_folder(root=str(halves), grayscale=True, size=8, normalize="train")
     assert data.train.x.shape == (3, 1, 8, 8)
@@ -123,7 +137,7 @@ def encoded(kind: str, **options: Any) -> bytes:
     ("content", "message"),
     [
         (b"", "is no readable picture: "),
-        (b"text", "is no readable picture: "),
+        (b"text", "is no readable picture: it is none of PNG, JPEG, BMP, GIF, PPM, TIFF, WEBP$"),
         (encoded("PNG")[:-20], "is no readable picture: "),
         (encoded("PNG")[:40] + b"\0" * 30, "is no readable picture: "),
         (encoded("EPS"), "is no readable picture: "),

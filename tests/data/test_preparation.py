@@ -142,7 +142,8 @@ def test_constants_that_are_not_kept(tmp_path: Path, shape, normalize, words) ->
     file = tmp_path / "t.parquet"
     parquet.write_table(pa.table({"x": grids, "label": [0, 1] * 10}), file)
     told = huggingface(path=str(file), normalize=normalize, shape=shape).prepared
-    assert told == Preparation(f"columns x, normalize={normalize}, {words}")
+    how = f"columns x, normalize={normalize}, {words}"
+    assert told == Preparation(how, lost=normalize == "train")
 
 
 def test_a_list_keeps_its_constants_unless_it_is_given_another_shape(tmp_path: Path) -> None:

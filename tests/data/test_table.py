@@ -78,13 +78,14 @@ def test_client_numbers_are_in_numeric_order(tmp_path: Path) -> None:
         (["0.5", "1"] * 5, "auto", "number", ()),
         (["0.5", "1"] * 5, "classes", "classes", ("0.5", "1")),
         (["1", "2"] * 5, "number", "number", ()),
-        ([str(n) for n in range(21)], "auto", "number", ()),
+        ([str(2 * n) for n in range(21)], "auto", "number", ()),
+        ([str(n) for n in range(21)] * 2, "classes", "classes", tuple(map(str, range(21)))),
     ],
 )
 def test_tasks(
     tmp_path: Path, target: list[str], task: Any, kind: str, classes: tuple[str, ...]
 ) -> None:
-    text = "a,y\n" + "".join(f"{row},{y}\n" for row, y in enumerate(target))
+    text = "a,y\n" + "".join(f"{row * row},{y}\n" for row, y in enumerate(target))
     data = load(tmp_path, text, task=task)
     assert (data.spec.kind, data.spec.classes) == (kind, classes)
     assert data.spec.outputs == (len(classes) if kind == "classes" else 1)
@@ -172,20 +173,31 @@ def test_official_test_file(tmp_path: Path) -> None:
         (CSV, {"target": None}, r"needs data.target=COLUMN; columns: age, colour, owner, y"),
         (CSV, {"target": "Age"}, r"data.target='Age' is no column .*did you mean 'age'\?"),
         (CSV, {"client": "ownr"}, r"data.client='ownr' is no column .*did you mean 'owner'\?"),
-        (CSV, {"drop": ["id"]}, r"data.drop='id' is no column of .* Columns: age"),
+        (CSV, {"drop": ["id"]}, r"data.drop='id' is no column of .*\nColumns: age"),
         (CSV, {"numeric": ["age", "age"]}, r"data.numeric names the column 'age', .*twice"),
         (CSV, {"numeric": ["age"], "categorical": ["age"]}, r"'age', which is in data.numeric too"),
         (CSV, {"drop": ["y"]}, r"data.drop names the column 'y', which is in data.target too"),
         (CSV, {"numeric": ["colour"]}, r"column 'colour' holds 'red', no number \(.* line 2\)"),
         (CSV, {"numeric": ["age"], "categorical": ["owner"]}, r"'colour' is in neither"),
         (CSV, {"drop": ["age", "colour", "owner"]}, r"no column left as a feature"),
-        (CSV, {"delimiter": ";"}, r"data.target='y' is no column .*is data.delimiter right\?"),
+        (
+            CSV,
+            {"delimiter": ";"},
+            r"has one column with data.delimiter=';'.* data.delimiter=comma$",
+        ),
+        (CSV.replace(",", ";"), {}, r"and semicolon stands .* give data.delimiter=semicolon$"),
+        ("y\n1\n2\n", {"target": "a"}, r"no column of .*is data.delimiter right\?"),
         (CSV, {"delimiter": ",,"}, r"data.delimiter=',,' must be one character"),
         (CSV, {"task": "number", "target": "colour"}, r"column 'colour' holds 'red', no number"),
         (CSV, {"task": "binary", "target": "colour"}, r"3 different values; .*exactly 2"),
-        (CSV + "1,2\n", {}, r"data.csv, line 22: 2 cells found, the header has 4"),
+        (CSV + "1,2\n", {}, r"data.csv, line 22: 2 cells found, the header \(line 1\) has 4"),
         (CSV + '1,"a"b,c,1\n', {}, r"line 22: not CSV"),
-        ("1,2\n3,4\n", {}, r"no header line"),
+        ("1,2\n3,4\n", {}, r"no header line.*data.header=false calls .* column_1 to column_2$"),
+        ("1,u\n2,v\n", {}, r"is no column .*; without a header line, give data.header=false"),
+        ("1,1,u\n2,2,v\n", {}, r"'1' 2 times; .*; without a header line, data.header=false"),
+        ("1,2\n3\n", {"header": False}, r"line 2: 1 cells found, the first line has 2"),
+        (CSV, {"channels": "last"}, r"data.channels=last is for npz files"),
+        (CSV, {"normalize": "channel"}, r"data.normalize=channel is for npz files"),
         ("a,a,y\n1,2,3\n", {}, r"names the column 'a' 2 times"),
         ("a,y\n", {}, r"a header line and no rows"),
         ("", {}, r"is empty"),
@@ -206,10 +218,25 @@ def test_mistakes(tmp_path: Path, text: str | bytes, options: dict[str, Any], me
         load(tmp_path, text, **options)
 
 
+def test_without_a_header_line(tmp_path: Path) -> None:
+    body = CSV.partition("\n")[2]
+    there = load(tmp_path)
+    data = load(tmp_path, body, header=False, target="column_4")
+    assert data.fingerprint == there.fingerprint
+    other = tmp_path / "test.csv"
+    other.write_text("50,violet,new,1\n")
+    data = load(tmp_path, body, header=False, target="column_4", test_path=str(other))
+    assert (len(data.train), len(data.test)) == (20, 1)
+
+
+def test_a_delimiter_behind_the_last_cell_makes_no_column(tmp_path: Path) -> None:
+    assert load(tmp_path, CSV.replace("\n", ",\n")).fingerprint == load(tmp_path).fingerprint
+
+
 def test_too_many_categories(tmp_path: Path) -> None:
     text = "a,y\n" + "".join(f"v{n},{n % 2}\n" for n in range(1300))
     with pytest.raises(ConfigError, match=r"column 'a' has 1,040 categories, at most 1,000"):
-        load(tmp_path, text)
+        load(tmp_path, text, categorical=["a"])
 
 
 def test_a_saved_index_is_called_by_its_position(tmp_path: Path) -> None:
@@ -224,6 +251,8 @@ def test_paths(tmp_path: Path) -> None:
         table(path=str(tmp_path / "absent.csv"))
     with pytest.raises(ConfigError, match=r"data.path=.* is a folder"):
         table(path=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"data.path=a.PARQUET is neither .*data=huggingface"):
+        table(path="a.PARQUET")
     with pytest.raises(ConfigError, match=r"data.test_path=.*absent.csv does not exist"):
         load(tmp_path, test_path=str(tmp_path / "absent.csv"))
 

@@ -72,6 +72,7 @@ def test_numbers_and_text(tmp_path: Path) -> None:
         ({"x": X, "y": np.where(Y == 1, np.inf, 0)}, r"y is not finite at row 1"),
         ({"x": X, "y": Y * 0}, r"y is 0 in every row"),
         ({"x": X, "y": np.array([{}] * 10)}, r"array 'y' holds Python objects"),
+        ({"x": X, "y": np.c_[Y, 1 - Y]}, r"a single 1 in each row of 2 numbers: .*argmax"),
         ({"x": X, "y": np.c_[Y, Y]}, None),
     ],
 )
@@ -85,6 +86,34 @@ def test_arrays_that_do_not_fit(
         load(tmp_path, arrays)
 
 
+def test_labels_in_a_column_are_labels(tmp_path: Path) -> None:
+    data = load(tmp_path, {"x": X, "y": Y[:, None]})
+    assert (data.spec.kind, data.train.y.ndim) == ("binary", 1)
+    data = load(tmp_path, {"x": X, "y": Y[:, None] * 1.5})
+    assert (data.spec.kind, data.train.y.shape) == ("number", (8, 1))
+
+
+def test_channels_behind_the_steps_are_moved_first(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    windows, fresh = draw.normal(3, 2, (10, 5, 2)), draw.normal(9, 4, (3, 5, 2))
+    windows[..., 1] *= 100
+    last = {"x": windows, "y": Y, "x_test": fresh, "y_test": Y[:3]}
+    data = load(tmp_path, last, channels="last", normalize="channel")
+    assert data.spec.input_shape == (2, 5)
+    # By hand: every channel by the mean and sd of its 50 numbers in the training rows.
+    mean, sd = windows.reshape(-1, 2).mean(axis=0), windows.reshape(-1, 2).std(axis=0)
+    assert data.test.x == pytest.approx(((fresh - mean) / sd).transpose(0, 2, 1), rel=1e-5)
+    assert data.prepared is not None
+    features = data.prepared.features
+    assert [feature.name for feature in features] == ["channel0", "channel1"]
+    assert [feature.subtract for feature in features] == pytest.approx(mean.tolist())
+    first = {name: x.transpose(0, 2, 1) if name[0] == "x" else x for name, x in last.items()}
+    assert load(tmp_path, first, normalize="channel").fingerprint == data.fingerprint
+    for options in ({"channels": "last"}, {"normalize": "channel"}):
+        with pytest.raises(ConfigError, match=r"needs x of shape \[rows, channels, ...\], found"):
+            load(tmp_path, {"x": X[:, 0], "y": Y}, **options)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -95,6 +124,8 @@ def test_arrays_that_do_not_fit(
         {"drop": ["a"]},
         {"test_path": "t.csv"},
         {"delimiter": ";"},
+        {"header": False},
+        {"decimal": "comma"},
         {"missing": "mean"},
     ],
 )

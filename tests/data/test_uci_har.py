@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fedrun.core.option import ConfigError
-from fedrun.data._har import SIGNALS, read_har
-from fedrun.data.uci_har import OFFICIAL_TEST, uci_har
+from fedrun.data._har import OFFICIAL_TEST, SIGNALS, read_har
+from fedrun.data.uci_har import uci_har
 
 REAL = (
     Path(
@@ -129,7 +129,7 @@ def test_files_that_do_not_fit(folder: Path, change: dict[str, Any], message: st
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("y_train.txt", None, r"cannot read .*y_train.txt"),
+        ("y_train.txt", None, r"y_train.txt is not there, .*data=table"),
         ("y_train.txt", "", r"y_train.txt is empty"),
         ("y_train.txt", "1\n2\n", r"as many lines as each other"),
         ("y_train.txt", "1 2\n", r"1 numbers a line expected, 2 found"),
@@ -180,3 +180,13 @@ def test_real_file() -> None:
     assert both.std(axis=(0, 2), dtype=np.float64)[3] == pytest.approx(0.40394, abs=1e-5)
     held = uci_har(root=str(REAL), split="segment")
     assert len(np.unique(held.train.client)) == len(np.unique(held.test.client)) == 30
+
+
+def test_a_folder_with_halves_of_its_own_is_not_split_the_official_way(tmp_path: Path) -> None:
+    content = arrays()
+    publish(tmp_path, content)
+    moved = np.loadtxt(tmp_path / "test" / "subject_test.txt", dtype=int)
+    moved[:] = 5  # a subject of the official training half
+    np.savetxt(tmp_path / "test" / "subject_test.txt", moved, fmt="%d")
+    with pytest.raises(ConfigError, match=r"test holds subject 5, .* other half .*data=table"):
+        uci_har(root=str(tmp_path))
