@@ -32,12 +32,15 @@ def evaluate(
         from fedrun.experiment.evaluation import Scored, figures
         from fedrun.experiment.evaluation_file import FILE, own_scores, write
         from fedrun.experiment.run import evaluation_config
+        from fedrun.experiment.same_data import refuse_other_data
         from fedrun.experiment.saved import load_model
 
         at_work()
         manifest = read_manifest(run)
         composed = evaluation_config(run, manifest, overrides or [])
         experiment = build(composed.values)
+        if not overrides:
+            refuse_other_data(run, manifest, experiment)
         params, which = load_model(run, experiment)
         algorithm = experiment.federation.algorithm
         console = Console(highlight=False)

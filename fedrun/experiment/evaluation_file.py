@@ -92,12 +92,14 @@ def evaluate_run(run: Path) -> None:
     from fedrun.experiment.build import build
     from fedrun.experiment.directory import read_manifest
     from fedrun.experiment.run import evaluation_config
+    from fedrun.experiment.same_data import refuse_other_data
     from fedrun.experiment.saved import load_model
 
     manifest = read_manifest(run)
     if manifest["status"] != "finished":
         raise RunError(f"{run} is {manifest['status']}; only a finished run's model is kept scored")
     experiment = build(evaluation_config(run, manifest, []).values)
+    refuse_other_data(run, manifest, experiment)
     params, _ = load_model(run, experiment)
     has_global = experiment.federation.algorithm.has_global
     answer = experiment.engine.answer

@@ -14,15 +14,16 @@ from fedrun.core.buffers import model_of
 from fedrun.core.federation import State
 from fedrun.core.option import ConfigError, RunError
 from fedrun.core.tracker import Status
-from fedrun.experiment.build import Experiment, build
+from fedrun.experiment.build import Experiment, build, hold
 from fedrun.experiment.compose import Composed, compose, config_hash, dump
 from fedrun.experiment.directory import RunDirectory, read_manifest
 from fedrun.experiment.evaluation import evaluate, open_crew
 from fedrun.experiment.interrupt import Interrupts
 from fedrun.experiment.lock import in_use, is_in_use
 from fedrun.experiment.loop import Event, check_stop, free, rounds, stop_reason
-from fedrun.experiment.manifest import engine_facts, first_manifest, hashes, now
+from fedrun.experiment.manifest import engine_facts, first_manifest, now
 from fedrun.experiment.place import run_path
+from fedrun.experiment.same_data import refuse_other_data, touched_since
 from fedrun.experiment.saved import whole_model
 from fedrun.experiment.settings import Settings
 from fedrun.experiment.summary import summarise
@@ -68,6 +69,8 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
                 f"run.dir={path} holds a run of another config; choose another folder"
             )
         if manifest["status"] == "finished":
+            if touched_since(composed.values, manifest["started"]):
+                refuse_other_data(path, manifest, hold(composed.values))
             tell_again(path, manifest, tracking)
             return path
         if resume_unfinished:
@@ -124,14 +127,7 @@ def resume(
         experiment = build(composed.values)
         check_stop(experiment)
         digest = config_hash(composed.values)
-        facts = hashes(digest, experiment)
-        for name, key in (("data", "the data"), ("partition", "the partition")):
-            if facts[name]["sha256"] != manifest[name]["sha256"]:
-                raise RunError(
-                    f"{key} of {path} came out different from when the run began "
-                    f"({facts[name]['sha256'][:12]} instead of {manifest[name]['sha256'][:12]}); "
-                    f"bring the old data back, or start a new run"
-                )
+        refuse_other_data(path, manifest, experiment)
         refuse_other_engine(path, manifest, experiment)
         try:
             run = RunDirectory.reopen(path, manifest)

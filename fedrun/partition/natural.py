@@ -78,7 +78,7 @@ def _kept(
     if take > len(enough):
         raise ConfigError(
             f"partition.take={take}: accepted is 1 to {len(enough)}, the owners in "
-            f"data={dataset.name} with {least} training rows or more (partition.least)"
+            f"data={dataset.name} that have at least partition.least={least} training rows"
         )
     return np.sort(draw.permutation(enough)[:take])
 

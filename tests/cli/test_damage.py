@@ -253,7 +253,11 @@ def test_other_data_under_the_same_name(fedrun, folder: Path) -> None:
     words = ["data=table", "data.path=t.csv", "data.target=label"]
     path = fedrun.small(folder / "run", *words)
     (folder / "t.csv").write_text("a,b,label\n" + rows.replace("2,1,1", "2,2,1", 1))
-    answer = fedrun(["resume", str(path), "rounds=5"], 1)
-    told(answer, "the data of", "came out different", "bring the old data back")
+    for command in (["resume", str(path), "rounds=5"], ["evaluate", str(path)]):
+        told(fedrun(command, 1), "the data of", "came out different", "bring the old data back")
+    fedrun.small(path, *words, code=1)
+    fedrun(["evaluate", str(path), "data.path=t.csv"])  # when it is asked for by name
     (folder / "t.csv").write_text("a,b,label\n" + rows)
+    fedrun.small(path, *words)
+    fedrun(["evaluate", str(path)])
     fedrun(["resume", "-q", str(path), "rounds=5"])
