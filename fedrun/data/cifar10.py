@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedrun.core.dataset import Dataset, Spec, Split
 from fedrun.data._cifar import MIRRORS, SHAPE, Layout, read_cifar
+from fedrun.data._classes import Classes, only_classes
 from fedrun.data._download import Remote
 from fedrun.data._pixel import Normalize, scale_pixels
 
@@ -24,17 +25,20 @@ CLASSES = (
 )  # fmt: skip
 
 
-def cifar10(*, root: str | None = None, normalize: Normalize = "none") -> Dataset:
+def cifar10(
+    *, root: str | None = None, normalize: Normalize = "none", classes: Classes = None
+) -> Dataset:
     """50,000 + 10,000 colour photographs of 32x32 pixels, 10 classes, pixels over 255.
 
     root: folder with the binary or the Python batches, or with either .tar.gz archive, or that
         archive; null keeps the binary one in a per-user cache folder (FEDRUN_DATA moves it),
         downloaded and checked on first use.
     normalize: train also z-scores each channel by the training pictures; none leaves 0 to 1.
+    classes: numbers of the classes that are kept, numbered anew in this order; null keeps all.
     """
     train, test = read_cifar(LAYOUT, root)
     x_train, x_test, prepared = scale_pixels(train.pixels, test.pixels, normalize)
-    return Dataset(
+    whole = Dataset(
         name="cifar10",
         spec=Spec(SHAPE, len(CLASSES), "classes", CLASSES),
         train=Split(x_train, train.labels["labels"]),
@@ -42,3 +46,4 @@ def cifar10(*, root: str | None = None, normalize: Normalize = "none") -> Datase
         source="CIFAR-10 batches" + ("" if root else f", {MIRRORS[0]}{LAYOUT.archive.name}"),
         prepared=prepared,
     )
+    return only_classes(whole, classes)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from fedrun.core.dataset import Dataset, Spec, Split
 from fedrun.data._cifar import MIRRORS, SHAPE, Half, Layout, read_cifar
+from fedrun.data._classes import Classes, only_classes
 from fedrun.data._download import Remote
 from fedrun.data._pixel import Normalize, scale_pixels
 
@@ -51,6 +52,7 @@ def cifar100(
     label: Literal["fine", "coarse"] = "fine",
     client: Literal["none", "coarse"] = "none",
     normalize: Normalize = "none",
+    classes: Classes = None,
 ) -> Dataset:
     """50,000 + 10,000 colour photographs of 32x32 pixels, 100 classes in 20 groups, over 255.
 
@@ -60,21 +62,23 @@ def cifar100(
     label: what is predicted: fine is 100 classes, coarse 20.
     client: coarse makes each of the 20 groups a natural client; none leaves rows to the partition.
     normalize: train also z-scores each channel by the training pictures; none leaves 0 to 1.
+    classes: numbers of the classes that are kept, numbered anew in this order; null keeps all.
     """
     train, test = read_cifar(LAYOUT, root)
     x_train, x_test, prepared = scale_pixels(train.pixels, test.pixels, normalize)
-    classes = FINE if label == "fine" else COARSE
+    names = FINE if label == "fine" else COARSE
 
     def split(x: object, half: Half) -> Split:
         owner = half.labels["coarse_labels"] if client == "coarse" else None
         return Split(x, half.labels[f"{label}_labels"], owner)
 
-    return Dataset(
+    whole = Dataset(
         name="cifar100",
-        spec=Spec(SHAPE, len(classes), "classes", classes),
+        spec=Spec(SHAPE, len(names), "classes", names),
         train=split(x_train, train),
         test=split(x_test, test),
         client_names=COARSE if client == "coarse" else (),
         source="CIFAR-100 batches" + ("" if root else f", {MIRRORS[0]}{LAYOUT.archive.name}"),
         prepared=prepared,
     )
+    return only_classes(whole, classes)

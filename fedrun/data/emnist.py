@@ -16,6 +16,7 @@ import numpy as np
 from fedrun.core.dataset import Dataset, Spec, Split
 from fedrun.core.option import ConfigError
 from fedrun.core.preparation import Preparation, same
+from fedrun.data._classes import Classes, only_classes
 from fedrun.data._idx import read_idx
 
 SIDE = 28
@@ -37,6 +38,7 @@ def emnist(
     *,
     root: str | None = None,
     subset: Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"] = "balanced",
+    classes: Classes = None,
 ) -> Dataset:
     """Handwritten digits and letters of 28x28 pixels, six selections, pixels over 255.
 
@@ -44,6 +46,7 @@ def emnist(
         nothing is downloaded, so never null.
     subset: byclass has 62 classes (814,255 pictures), bymerge and balanced 47 (814,255 and
         131,600), letters 26 (145,600; letter cases merged), digits and mnist 10 (280,000, 70,000).
+    classes: numbers of the classes that are kept, numbered anew in this order; null keeps all.
     """
     if root is None:
         raise ConfigError(f"data=emnist needs data.root=FOLDER with its idx files: {WHERE}")
@@ -52,7 +55,7 @@ def emnist(
         raise ConfigError(f"data.root={root} is no folder; it must hold the idx files: {WHERE}")
     names = CLASSES[subset]
     first = 1 if subset == "letters" else 0
-    return Dataset(
+    whole = Dataset(
         name="emnist",
         spec=Spec((1, SIDE, SIDE), len(names), "classes", tuple(names)),
         train=_half(folder, subset, "train", first, len(names)),
@@ -63,6 +66,7 @@ def emnist(
             same(["grey"], 255),
         ),
     )
+    return only_classes(whole, classes)
 
 
 def _half(folder: Path, subset: str, half: str, first: int, classes: int) -> Split:

@@ -4,6 +4,7 @@ machine learning algorithms", 2017; arXiv:1708.07747), the four original files."
 from __future__ import annotations
 
 from fedrun.core.dataset import Dataset
+from fedrun.data._classes import Classes, only_classes
 from fedrun.data._download import Remote
 from fedrun.data._images import images
 
@@ -44,10 +45,13 @@ CLASSES = (
 )
 
 
-def fashion_mnist(*, root: str | None = None) -> Dataset:
+def fashion_mnist(*, root: str | None = None, classes: Classes = None) -> Dataset:
     """60,000 + 10,000 pictures of clothes, 28x28 pixels, pixels over 255.
 
     root: folder with the four idx files, gzip or not; null keeps them in a per-user cache folder
         (FEDRUN_DATA moves it), downloaded and checked on first use.
+    classes: numbers of the classes that are kept, numbered anew in this order; null keeps all.
     """
-    return images("fashion_mnist", root, FILES, MIRRORS, CLASSES, "MIT (Zalando SE)")
+    return only_classes(
+        images("fashion_mnist", root, FILES, MIRRORS, CLASSES, "MIT (Zalando SE)"), classes
+    )

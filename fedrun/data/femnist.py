@@ -12,6 +12,7 @@ import numpy as np
 
 from fedrun.core.dataset import Dataset
 from fedrun.core.option import ConfigError
+from fedrun.data._classes import Classes, only_classes
 from fedrun.data._leaf import Rows, read_leaf
 from fedrun.data._leaf_set import leaf_set
 from fedrun.data._split import OpenFraction
@@ -27,6 +28,7 @@ def femnist(
     digits_only: bool = False,
     test_fraction: OpenFraction = 0.2,
     split_seed: int = 0,
+    classes: Classes = None,
 ) -> Dataset:
     """Handwritten digits and letters of 28x28 pixels, 62 classes; a writer is a client.
 
@@ -35,21 +37,23 @@ def femnist(
     test_fraction: share of each writer's rows held out where there is no test half (above 0, below
         1).
     split_seed: draws which rows these are; stratified by class and apart from the run's seed.
+    classes: numbers of the classes that are kept, numbered anew in this order; null keeps all.
     """
     halves = read_leaf("femnist", root)
-    classes = CLASSES[:DIGITS] if digits_only else CLASSES
+    names = CLASSES[:DIGITS] if digits_only else CLASSES
     kept = [None if half is None else _checked(half, digits_only) for half in halves]
-    return leaf_set(
+    whole = leaf_set(
         "femnist",
         kept[0],
         kept[1],
-        classes=classes,
+        classes=names,
         task="classes",
         shape=(1, SIDE, SIDE),
         test_fraction=test_fraction,
         split_seed=split_seed,
         source=f"LEAF's FEMNIST, JSON files of {root}" + (", digits only" if digits_only else ""),
     )
+    return only_classes(whole, classes)
 
 
 def _checked(half: Rows, digits_only: bool) -> Rows:

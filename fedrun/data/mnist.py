@@ -4,6 +4,7 @@ recognition", Proceedings of the IEEE 1998), the four original files."""
 from __future__ import annotations
 
 from fedrun.core.dataset import Dataset
+from fedrun.data._classes import Classes, only_classes
 from fedrun.data._download import Remote
 from fedrun.data._images import images
 
@@ -35,11 +36,14 @@ FILES = (
 )
 
 
-def mnist(*, root: str | None = None) -> Dataset:
+def mnist(*, root: str | None = None, classes: Classes = None) -> Dataset:
     """60,000 + 10,000 handwritten digits of 28x28 pixels, pixels over 255.
 
     root: folder with the four idx files, gzip or not; null keeps them in a per-user cache folder
         (FEDRUN_DATA moves it), downloaded and checked on first use.
+    classes: numbers of the classes that are kept, numbered anew in this order; null keeps all.
     """
-    classes = tuple(str(digit) for digit in range(10))
-    return images("mnist", root, FILES, MIRRORS, classes, "CC BY-SA 3.0, as usually stated")
+    names = tuple(str(digit) for digit in range(10))
+    return only_classes(
+        images("mnist", root, FILES, MIRRORS, names, "CC BY-SA 3.0, as usually stated"), classes
+    )

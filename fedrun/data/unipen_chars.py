@@ -16,6 +16,7 @@ import numpy as np
 from fedrun.core.dataset import Array, Dataset, Spec, Split
 from fedrun.core.option import ConfigError, Count
 from fedrun.core.preparation import Preparation, same
+from fedrun.data._classes import Classes, only_classes
 from fedrun.data._given import given_file
 from fedrun.data._npz import expect_arrays, load_npz
 from fedrun.data._random import generator
@@ -40,6 +41,7 @@ def unipen_chars(
     split: Literal["within", "unseen"] = "within",
     test_fraction: OpenFraction = 0.2,
     split_seed: int = 0,
+    classes: Classes = None,
 ) -> Dataset:
     """85,903 handwritten digits and letters of 294 writers, 28x28 pixels over 255.
 
@@ -50,6 +52,7 @@ def unipen_chars(
     split: within holds out rows of every writer, unseen holds out whole writers.
     test_fraction: share of each writer's rows, or of the writers (above 0 and below 1).
     split_seed: draws which these are; apart from the run's seed.
+    classes: numbers of the classes that are kept, numbered anew in this order; null keeps all.
     """
     arrays = _arrays(given_file("unipen_chars", root, "unipen_chars.npz", ORIGIN))
     first, last = RANGES[characters]
@@ -58,8 +61,8 @@ def unipen_chars(
     many = np.bincount(writer[kept], minlength=len(arrays["writer_source"])) >= min_examples
     rows = np.flatnonzero(kept & many[writer])
     y, writer = label[rows] - first, writer[rows]
-    classes = last - first + 1
-    if len(np.unique(y)) < classes or np.bincount(y).min() < 2:
+    count = last - first + 1
+    if len(np.unique(y)) < count or np.bincount(y).min() < 2:
         raise ConfigError(
             f"data.min_examples={min_examples} leaves {many.sum()} writers, in whose rows a class"
             " is missing; make it smaller"
@@ -73,9 +76,9 @@ def unipen_chars(
     else:
         owner = arrays["writer_source"].astype(np.int64)[writer]
         names = arrays["source_codes"].tolist()
-    return Dataset(
+    whole = Dataset(
         name="unipen_chars",
-        spec=Spec((1, SIDE, SIDE), classes, "classes", tuple(CLASSES[first : last + 1])),
+        spec=Spec((1, SIDE, SIDE), count, "classes", tuple(CLASSES[first : last + 1])),
         train=_half(arrays["images"], rows[train], y[train], owner[train]),
         test=_half(arrays["images"], rows[test], y[test], owner[test]),
         client_names=tuple(names),
@@ -83,6 +86,7 @@ def unipen_chars(
         licence="CC BY 4.0",
         prepared=Preparation("bytes of pixels over 255, light ink on 0", same(["grey"], 255)),
     )
+    return only_classes(whole, classes)
 
 
 def _arrays(path: Path) -> dict[str, Array]:
