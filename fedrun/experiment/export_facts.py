@@ -97,7 +97,7 @@ def preparation(experiment: Experiment) -> dict[str, Any]:
     prepared = told(experiment)
     found = prepared.to_json() if prepared else {"how": UNKNOWN}
     if experiment.partition.data is not None:
-        found["then"] = f"changed for its client by the partition ({experiment.partition.rule})"
+        found["then"] = f"seen through the partition ({experiment.partition.rule})"
     return found
 
 

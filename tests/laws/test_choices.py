@@ -99,6 +99,7 @@ def test_every_choice_builds_with_the_others_default(group, choice, tmp_path, sh
         "char_lstm": ["data=markov_text", "data.clients=5", "partition=natural"],
         "transformer": ["data=markov_text", "data.clients=5", "partition=natural"],
         "natural": ["data=synthetic", "data.devices=5"],
+        "natural_dealt": ["data=synthetic"],
         "rotation": ["data=digits"],
         "file": ["data=blobs", f"partition.path={split}"],
         "fedbn": ["data=digits", "model=resnet18", "model.norm=batch", "model.width=4"],

@@ -22,6 +22,7 @@ VARIANTS = {
     "dirichlet_client": [{"size_sigma": 1.0}],
     "feature_noise": [{"test": "own"}, {"test": "clean"}],
     "label_swap": [{"swap": "shift", "groups": 3}, {"copies": True}],
+    "natural": [{"least": 4}, {"take": 3}],
     "mixed": [{"alpha": None, "sigma": 1.0, "min_examples": 1}],
     "rotation": [{"copies": True}],
 }
@@ -86,6 +87,7 @@ def test_disjoint_covering_the_same_again_or_refused(
         assert held.rows.max(initial=0) < len(split)
         assert all((np.diff(held[client]) > 0).all() for client in range(len(held)))
     leaves_out = rule in LEAVES_ROWS_OUT or str(options.get("assign", "")).startswith("flower")
+    leaves_out |= rule == "natural" and options != {}
     assert leaves_out or len(partition.train.rows) == len(seen.train)
     assert dataset.fingerprint == before
     if partition.groups is not None:
