@@ -1,4 +1,5 @@
-"""The published numbers that take less than ten minutes: `pytest -m nightly`.
+"""The published numbers: that each could be run (`-m slow`), and those that take less than ten
+minutes, run (`-m nightly`).
 
 Real data: the folder in FEDRUN_TEST_DATA, with a folder for each set, or `../shared/data`. The runs
 are kept in FEDRUN_TEST_RUNS, where that is given, and then not run again.
@@ -13,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from fedrun.experiment import choices
+from fedrun.experiment.build import build
+from fedrun.experiment.compose import compose
 from fedrun.report.baseline import Baseline, find
+from fedrun.report.reproduction import placed
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("FEDRUN_TEST_DATA") or ROOT.parent / "shared" / "data")
@@ -44,3 +48,14 @@ def test_a_published_number_comes_out(baseline: Baseline, tmp_path: Path) -> Non
     assert (result["verdict"] not in ("within", "measured")) == bool(baseline.expect.miss), result[
         "words"
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline", [b for b in find(["*"]) if not b.accounting],
+                         ids=lambda baseline: baseline.name)  # fmt: skip
+def test_a_published_number_could_be_run(baseline: Baseline) -> None:
+    """Built with its data, in each setting, and not trained: nothing in it is refused."""
+    if needs_files(baseline) and not DATA.is_dir():
+        pytest.skip(f"needs data files; {DATA} is not there (FEDRUN_TEST_DATA=FOLDER)")
+    for setting in baseline.settings[:1]:
+        build(compose(baseline.config, placed(baseline, [*setting, f"data.root={DATA}"])).values)
