@@ -96,7 +96,10 @@ def summary_again(
     state: Any = SimpleNamespace(
         round=tree["round"], up_bytes=tree["up_bytes"], down_bytes=tree["down_bytes"]
     )
-    experiment: Any = SimpleNamespace(test=range(run.manifest["data"]["test"]))
+    experiment: Any = SimpleNamespace(
+        test=range(run.manifest["data"]["test"]),
+        settings=SimpleNamespace(clients=SimpleNamespace(**config["clients"])),
+    )
     stopped = stop_reason(SimpleNamespace(**config["stop"]), metrics)  # type: ignore[arg-type]
     # Of a run of no round nothing but the first model was scored, and no other file tells that.
     figures = {} if metrics else dict(found["final"])
