@@ -232,9 +232,17 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("rule", "numbers", "options"), CASES, ids=[" ".join(case[2]) for case in CASES]
-)
+def each_once(cases):
+    """A method's first setting is tried by default, its others with `-m slow`."""
+    seen = set()
+    for case in cases:
+        method = case[2][0]
+        marks = [pytest.mark.slow] if method in seen else []
+        yield pytest.param(*case, marks=marks, id=" ".join(case[2]))
+        seen.add(method)
+
+
+@pytest.mark.parametrize(("rule", "numbers", "options"), list(each_once(CASES)))
 def test_every_rounds_model_is_the_papers(rule, numbers, options, toy, course):
     first, turns = course(*options)
     moved = 0.0

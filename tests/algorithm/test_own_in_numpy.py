@@ -171,9 +171,17 @@ def compare(turns, expected, first):
     assert moved > 0.01
 
 
-@pytest.mark.parametrize(
-    ("rule", "numbers", "options"), CASES, ids=[" ".join(case[2]) for case in CASES]
-)
+def each_once(cases):
+    """A method's first setting is tried by default, its others with `-m slow`."""
+    seen = set()
+    for case in cases:
+        method = case[2][0]
+        marks = [pytest.mark.slow] if method in seen else []
+        yield pytest.param(*case, marks=marks, id=" ".join(case[2]))
+        seen.add(method)
+
+
+@pytest.mark.parametrize(("rule", "numbers", "options"), list(each_once(CASES)))
 def test_every_rounds_models_are_the_papers(rule, numbers, options, toy, course):
     first, turns = course(*options)
     compare(turns, rule(toy, first, turns, *numbers), first)
