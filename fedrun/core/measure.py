@@ -54,9 +54,11 @@ def rows_of(scores: Scores, rows: Array) -> Scores:
 
 def score(task: Task, params: Tree, examples: Examples, answer: Answer | None = None) -> Scores:
     """One pass of the model over all rows, in evaluation mode; by `answer` if there is one."""
-    module = task.load(params).eval()
-    images_last = takes_channels_last(task)
-    size = ANSWERED if answer else IMAGES if convolutional(module) else BATCH
+    size = ANSWERED
+    if answer is None:
+        module = task.load(params).eval()
+        images_last = takes_channels_last(task)
+        size = IMAGES if convolutional(module) else BATCH
     parts = []
     with torch.no_grad():
         for x, y in zip(torch.split(examples.x, size), torch.split(examples.y, size), strict=True):
