@@ -1,4 +1,4 @@
-"""The bytes of a file the user named, gzip or not, with every failure told by the file's name."""
+"""The bytes or text of a file the user named, gzip or not; failures are told by the file's name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from pathlib import Path
 from fedrun.core.option import ConfigError
 
 GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_text(path: Path) -> str:
+    """All of a UTF-8 file, with or without a byte order mark, unpacked if it is gzip."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position"
+            f" {error.start:,}; save it as UTF-8"
+        ) from error
 
 
 def read_bytes(path: Path) -> bytes:

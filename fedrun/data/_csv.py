@@ -12,7 +12,7 @@ import numpy as np
 
 from fedrun.core.dataset import Array
 from fedrun.core.option import ConfigError
-from fedrun.data._bytes import read_bytes
+from fedrun.data._bytes import read_text
 from fedrun.data._number import number, numbers
 
 FEW = 30
@@ -74,13 +74,7 @@ def read_csv(path: Path, delimiter: str, *, header: bool = True, decimal: str = 
             f"data.delimiter={delimiter!r} must be one character, such as ',', or tab, semicolon,"
             " pipe"
         )
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position"
-            f" {error.start:,}; save it as UTF-8"
-        ) from error
+    text = read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows, lines = [], []
     try:

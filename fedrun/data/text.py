@@ -24,7 +24,7 @@ import numpy as np
 from fedrun.core.dataset import Dataset, Spec
 from fedrun.core.option import Annotated, ConfigError, Count, at_least
 from fedrun.core.preparation import Preparation
-from fedrun.data._bytes import read_bytes
+from fedrun.data._bytes import read_text
 from fedrun.data._csv import listed
 from fedrun.data._given import refuse_beyond_memory
 from fedrun.data._split import OpenFraction
@@ -115,13 +115,7 @@ def _texts(path: str | None) -> dict[str, str]:
 
 
 def _read(file: Path) -> str:
-    try:
-        content = read_bytes(file).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{file} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position"
-            f" {error.start:,}; save it as UTF-8"
-        ) from error
+    content = read_text(file)
     if "\0" in content:
         raise ConfigError(f"{file} is no text: it holds a byte 0 at {content.index(chr(0)):,}")
     return unicodedata.normalize("NFC", content.replace("\r\n", "\n").replace("\r", "\n"))
