@@ -117,11 +117,11 @@ def refuse_weights(bound: Mapping[str, Bound], privacy: Privacy, weights: object
     if weights == "examples":
         raise ConfigError(
             f"algorithm.weights=examples lets a client move the sum by all that it holds; with "
-            f"{choice} leave it null, and take privacy.weights=capped to weigh by examples up to a "
-            f"cap"
+            f"{choice} leave it out; privacy.weights=capped weighs by examples up to a cap where "
+            f"the method does"
             if privacy.event is not None
             else f"algorithm.weights=examples tells what each client holds; with {choice} leave it "
-            f"null"
+            f"out"
         )
     if bound["privacy"].options.get("weights") == "capped" and not by_examples(bound["algorithm"]):
         raise ConfigError(
