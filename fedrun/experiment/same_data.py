@@ -48,5 +48,5 @@ def _files(place: Path) -> Iterator[os.stat_result]:
         for folder, _, names in os.walk(place):
             for name in names:
                 yield Path(folder, name).stat()
-    except OSError:  # the next reading tells of it
+    except OSError:  # gone meanwhile, or not ours to see: there is nothing to compare with
         return

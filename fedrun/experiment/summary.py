@@ -58,5 +58,5 @@ def summarise(
 def _test_set(experiment: Experiment) -> str:
     count, own = len(experiment.test), experiment.settings.clients.test_fraction
     if own is None:
-        return f"the data's own test set of {count} examples"
+        return f"the official test set of {count} examples"
     return f"{count} examples: {own:g} of what each client holds, kept back from its training"

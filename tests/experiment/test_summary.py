@@ -7,8 +7,8 @@ def words(experiment):
     return summarise(experiment, experiment.state, [], {}, None)["measured"]["test/*"]
 
 
-def test_the_test_set_is_the_datas_or_the_clients_own(federation):
-    assert words(federation("data=digits")) == "the data's own test set of 359 examples"
+def test_the_test_set_is_the_official_one_or_the_clients_own(federation):
+    assert words(federation("data=digits")) == "the official test set of 359 examples"
     own = federation("data=digits", "clients.test_fraction=0.2", "clients.count=4")
     share = f"{len(own.test)} examples: 0.2 of what each client holds"
     assert words(own).startswith(share)
