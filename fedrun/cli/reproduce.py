@@ -103,6 +103,7 @@ def work(baselines: list[Baseline], overrides: list[str], jobs: int) -> list[Res
     """Everything that is to be run is known, and refused where it is wrong, before it begins."""
     from fedrun.cli.reproduce_view import watching
     from fedrun.experiment import batch
+    from fedrun.report.race import Race
     from fedrun.report.reproduction import conclude, plan
     from fedrun.report.saved_result import root_of, save
 
@@ -110,7 +111,7 @@ def work(baselines: list[Baseline], overrides: list[str], jobs: int) -> list[Res
     plans = [plan(baseline, overrides, known) for baseline in baselines]
     every = [job for each in plans for job in each.jobs]
     with watching(every) as watcher:
-        failures = batch.run(every, jobs, watcher)
+        failures = batch.run(every, jobs, watcher, lost=Race(plans).lost)
     results = [conclude(each, failures) for each in plans]
     for result in results:
         save(result, root_of(overrides))

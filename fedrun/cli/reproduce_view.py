@@ -173,8 +173,15 @@ class Bars:
 
     def ended(self, job: Job, failure: str | None) -> None:
         self.progress.remove_task(self.tasks.pop(job.path))
+        self.told(job, "done" if failure is None else f"[bad]failed[/]: {escape(failure)}")
+
+    def left(self, job: Job, round: int) -> None:
+        if job.path in self.tasks:
+            self.progress.remove_task(self.tasks.pop(job.path))
+        self.told(job, f"left in round {round}: another setting took fewer")
+
+    def told(self, job: Job, end: str) -> None:
         self.ready += 1
-        end = "done" if failure is None else f"[bad]failed[/]: {escape(failure)}"
         self.progress.console.print(
             f"[muted]{self.ready}/{self.count}[/] {title(job)} {end}", soft_wrap=True
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from fedrun.experiment.settings import read_settings
 
 LOOK = 0.1  # seconds between two looks at the processes
 TAIL = 1 << 14  # bytes: more than a line of metrics
+INTERRUPTED = 130  # exit status of a run that was told to save itself and end
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Watcher(Protocol):
     def started(self, job: Job) -> None: ...
     def advanced(self, job: Job, round: int) -> None: ...
     def ended(self, job: Job, failure: str | None) -> None: ...
+    def left(self, job: Job, round: int) -> None:
+        """Nobody needs further rounds of it; it may never have been told to begin."""
 
 
 def job(composed: Composed, known: dict[str, Job] | None = None) -> Job:
@@ -92,10 +95,21 @@ def _found(composed: Composed, digest: str) -> Job:
     return Job(composed, place, statuses[place])
 
 
+def nobody(job: Job) -> bool:
+    """Of all the runs none has lost."""
+    return False
+
+
 def run(
-    jobs: Sequence[Job], processes: int, watcher: Watcher, launcher: Launcher | None = None
+    jobs: Sequence[Job],
+    processes: int,
+    watcher: Watcher,
+    launcher: Launcher | None = None,
+    lost: Callable[[Job], bool] = nobody,
 ) -> dict[Path, str]:
     """Bring the unfinished ones to their end, `processes` at a time; what failed, and why.
+
+    lost: whether nobody needs further rounds of a run: it is saved and left as it is.
 
     ConfigError where one is refused as the user's mistake: then the others are not begun. When
     interrupted, the processes save their runs and end before `KeyboardInterrupt` goes on.
@@ -104,10 +118,14 @@ def run(
     waiting = [job for job in {job.path: job for job in jobs}.values() if not job.finished]
     running: dict[Path, tuple[Job, Work]] = {}
     failures: dict[Path, str] = {}
+    left: set[Path] = set()
     with Interrupts(), ended(running):
         while waiting or running:
             while waiting and len(running) < processes:
                 job = waiting.pop(0)
+                if lost(job):
+                    watcher.left(job, last_round(job.path))
+                    continue
                 running[job.path] = job, launcher.start(job.words)
                 watcher.started(job)
             sleep(LOOK)
@@ -115,10 +133,16 @@ def run(
                 end = work.poll()
                 if end is None:
                     watcher.advanced(job, last_round(path))
+                    if path not in left and lost(job):
+                        left.add(path)
+                        work.stop()
                     continue
                 del running[path]
                 if end.code == 2 and end.text.startswith("fedrun: "):
                     raise ConfigError(end.reason)
+                if path in left and end.code == INTERRUPTED:
+                    watcher.left(job, last_round(path))
+                    continue
                 failure = why_failed(job, end)
                 if failure is not None:
                     failures[path] = failure

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Protocol
 
-from fedrun.experiment.batch import LOOK, ended, why_failed
+from fedrun.experiment.batch import INTERRUPTED, LOOK, ended, why_failed
 from fedrun.experiment.interrupt import Interrupts
 from fedrun.experiment.launcher import End, Launcher, Work
 from fedrun.experiment.lock import is_in_use
@@ -167,7 +167,7 @@ def _end(cell: Cell, end: End) -> None:
         pass
     elif " is in use: " in end.reason:
         cell.status, cell.elsewhere = "interrupted" if cell.round else "waiting", True
-    elif end.code == 130:
+    elif end.code == INTERRUPTED:
         cell.status, cell.reason = "interrupted", "interrupted from outside"
     else:
         cell.status, cell.reason = "failed", failure

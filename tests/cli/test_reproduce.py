@@ -44,7 +44,7 @@ def write(folder: Path):
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs in this process: PyTorch is imported once. The processes have their own tests."""
 
-    def run(jobs, processes, watcher):
+    def run(jobs, processes, watcher, lost):
         failures = {}
         for job in (job for job in jobs if not job.finished and job.path not in failures):
             watcher.started(job)
@@ -106,6 +106,28 @@ def test_the_best_setting_counts_and_a_diverged_one_never(fedrun, write, runs: P
     assert row(answer.out, "tuned").endswith("failed")
     assert "the best of" not in answer.out
     assert "diverged" in answer.out
+
+
+@pytest.mark.slow
+def test_a_setting_that_has_lost_is_left_and_the_verdict_is_that_of_whole_runs(
+    fedrun, write, runs: Path
+) -> None:
+    raced = write(
+        "raced",
+        "value: 3, band: [1, 9], protocol: rounds_to 0.9, seeds: [0], "
+        "tune: {local.lr: [0.05, 1e-6]}",
+        "rounds: 5000\nstop: {metric: test/accuracy, value: 0.9}",
+    )
+    answer = fedrun(f"reproduce {raced} run.root={runs}")
+    assert re.search(
+        r"2/2 raced/lr1e-06\S* left in round \d+: another setting took fewer", answer.err
+    )
+    assert "raced: local.lr=0.05, the best of local.lr [0.05, 1e-06]" in answer.out
+    (lost,) = runs.glob("raced/lr1e-06*")
+    made = batch.last_round(lost)
+    assert 3 < made < 5000
+    assert fedrun(f"reproduce {raced} run.root={runs}").out == answer.out
+    assert batch.last_round(lost) == made, "nobody goes on with it"
 
 
 @pytest.mark.usefixtures("here")

@@ -30,6 +30,9 @@ class Notes:
     def ended(self, job, failure):
         self.said.append(("failed" if failure else "ended", job.path.name))
 
+    def left(self, job, round):
+        self.said.append(("left", job.path.name))
+
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -125,6 +128,23 @@ def test_when_interrupted_the_runs_are_saved(root):
         assert status(each.path) == "interrupted"
         latest = (each.path / "checkpoints/latest").read_text()
         assert int(latest[6:]) == batch.last_round(each.path)
+
+
+@pytest.mark.slow
+def test_one_that_has_lost_is_saved_and_left(root):
+    jobs = [job("rounds=100000", "seed=1"), job("seed=2")]
+    notes = Notes()
+    lost = {jobs[0].path: 3, jobs[1].path: 1000}
+    assert (
+        batch.run(jobs, 1, notes, lost=lambda it: batch.last_round(it.path) >= lost[it.path]) == {}
+    )
+    assert [status(each.path) for each in jobs] == ["interrupted", "finished"]
+    assert [what for what, _ in notes.said if what != "advanced"] == [
+        "started", "left", "started", "ended"
+    ]  # fmt: skip
+    again = Notes()
+    assert batch.run([jobs[0].again()], 1, again, lost=lambda it: True) == {}
+    assert again.said == [("left", jobs[0].path.name)], "nothing is begun for it"
 
 
 def test_the_rounds_so_far(tmp_path):
