@@ -9,7 +9,7 @@ from typing import Literal
 from fedrun.core.option import ConfigError, Count
 
 Falls = Count | list[Count]
-Kind = Literal["constant", "exponential", "step", "inverse_sqrt", "cosine"]
+Kind = Literal["constant", "exponential", "step", "inverse", "inverse_sqrt", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Schedule:
     constant     lr
     exponential  lr * decay^t
     step         lr * decay^floor(t / every); of a list, the power is how many of it are <= t
+    inverse      lr / (1 + decay t); with decay = 1 that of Li et al., "On the convergence of
+                 FedAvg on non-IID data", ICLR 2020
     inverse_sqrt lr / sqrt(1 + t)
     cosine       lr * (1 + cos(pi t / rounds)) / 2
     """
@@ -36,6 +38,8 @@ class Schedule:
             falls = self.every
             past = t // falls if isinstance(falls, int) else sum(fall <= t for fall in falls)
             return self.lr * self.decay**past
+        if self.kind == "inverse":
+            return self.lr / (1 + self.decay * t)
         if self.kind == "inverse_sqrt":
             return float(self.lr / (1 + t) ** 0.5)
         if self.kind == "cosine":
@@ -47,10 +51,10 @@ def lr_schedule(
     group: str, lr: float, kind: Kind, decay: float, every: int | list[int], rounds: int
 ) -> Schedule:
     """A `Schedule` whose options all have an effect, or a `ConfigError` naming one that has not."""
-    if decay != 1.0 and kind not in ("exponential", "step"):
+    if decay != 1.0 and kind not in ("exponential", "step", "inverse"):
         raise ConfigError(
             f"{group}.decay={decay:g} has no effect with {group}.schedule={kind}; "
-            f"take {group}.schedule=exponential or step"
+            f"take {group}.schedule=exponential, step or inverse"
         )
     if decay == 1.0 and kind in ("exponential", "step"):
         raise ConfigError(

@@ -51,8 +51,9 @@ def adam(
     epsilon: added to the root, so that nothing is divided by zero (paper: 1e-8).
     weight_decay: pull to zero, added to the gradient.
     clip_norm: longest gradient, in Euclidean norm, before weight decay; null does not clip.
-    schedule: how lr falls from round to round: constant, exponential, step, inverse_sqrt or cosine.
-    decay: factor of the exponential and step schedules.
+    schedule: how lr falls from round to round: constant, exponential, step, inverse, inverse_sqrt
+        or cosine.
+    decay: factor of the exponential and step schedules; lr / (1 + decay t) is the inverse one.
     decay_every: rounds between two falls of the step schedule, or a list of those after which it
         falls, such as [50,75].
     """

@@ -61,8 +61,9 @@ def adagrad(
     tau: added to the root, the smaller the more adaptive; null: the variant's (paper: 1e-3; keras:
         1e-7, to v; flamby: 1e-8).
     accumulator: v before the first step; null: the variant's (paper: tau^2; keras: 0.1; flamby: 0).
-    schedule: how lr falls from round to round: constant, exponential, step, inverse_sqrt or cosine.
-    decay: factor of the exponential and step schedules.
+    schedule: how lr falls from round to round: constant, exponential, step, inverse, inverse_sqrt
+        or cosine.
+    decay: factor of the exponential and step schedules; lr / (1 + decay t) is the inverse one.
     decay_every: rounds between two falls of the step schedule, or a list of those after which it
         falls, such as [50,75].
     """

@@ -41,8 +41,9 @@ def sgd(
     lr: 1 moves the model exactly to the mean of the clients' models.
     momentum: FedAvgM's beta (paper: 0.9); 0 is plain averaging.
     nesterov: the step looks one momentum ahead (Flower's FedAvgM: true).
-    schedule: how lr falls from round to round: constant, exponential, step, inverse_sqrt or cosine.
-    decay: factor of the exponential and step schedules.
+    schedule: how lr falls from round to round: constant, exponential, step, inverse, inverse_sqrt
+        or cosine.
+    decay: factor of the exponential and step schedules; lr / (1 + decay t) is the inverse one.
     decay_every: rounds between two falls of the step schedule, or a list of those after which it
         falls, such as [50,75].
     """

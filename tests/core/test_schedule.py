@@ -17,6 +17,8 @@ def rates(*options):
         (("constant", 1.0, 1, 5), [0.8] * 5),
         (("exponential", 0.5, 1, 5), [0.8, 0.4, 0.2, 0.1, 0.05]),
         (("step", 0.5, 2, 5), [0.8, 0.8, 0.4, 0.4, 0.2]),
+        (("inverse", 1.0, 1, 5), [0.8, 0.4, 0.8 / 3, 0.2, 0.16]),
+        (("inverse", 0.5, 1, 5), [0.8, 0.8 / 1.5, 0.4, 0.32, 0.8 / 3]),
         (("inverse_sqrt", 1.0, 1, 5), [0.8, 0.8 / sqrt(2), 0.8 / sqrt(3), 0.4, 0.8 / sqrt(5)]),
         (("cosine", 1.0, 1, 4), [0.8, 0.4 * (1 + sqrt(0.5)), 0.4, 0.4 * (1 - sqrt(0.5)), 0.0]),
     ],
@@ -26,7 +28,7 @@ def test_by_hand(options, expected):
 
 
 def test_the_first_round_gets_the_whole_rate():
-    for kind in ("constant", "exponential", "step", "inverse_sqrt", "cosine"):
+    for kind in ("constant", "exponential", "step", "inverse", "inverse_sqrt", "cosine"):
         assert Schedule(0.3, kind, 0.9, 2, 10)(0) == 0.3
 
 
