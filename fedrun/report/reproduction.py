@@ -48,8 +48,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What came out; `setting`: of those tried, the one that counts; `minutes`: what a run took;
-    `ended`: when the last one did."""
+    """What came out; `setting`: of those tried, the one that counts; `minutes`: what a whole run
+    took; `ended`: when the last one did."""
 
     baseline: Baseline
     judged: Judged
@@ -90,7 +90,8 @@ def conclude(plan: Plan, failures: Mapping[Path, str]) -> Result:
         _, other, why_other = _best(baseline.other, plan.other, failures)
         why = why or why_other
     judged = failed(len(expect.seeds), why) if why else judge(expect, own, other)
-    done = [job.path for job in plan.jobs if job.path not in failures]
+    # One that has lost was left on its way, or never begun.
+    done = [job.path for job in plan.jobs if job.path not in failures and job.again().finished]
     return Result(
         baseline,
         judged,
@@ -98,7 +99,7 @@ def conclude(plan: Plan, failures: Mapping[Path, str]) -> Result:
         plan.changed,
         expect.seeds,
         mean(_minutes(path) for path in done) if done else None,
-        max((_manifest(path).get("ended", "") for path in done), default=None),
+        max((_manifest(path)["ended"] for path in done), default=None),
         _manifest(done[0]).get("versions", {}) if done else {},
     )
 
