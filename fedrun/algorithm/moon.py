@@ -15,8 +15,9 @@ of it, and away from what the client's own last model did.
 | mu, tau | mu, tau |
 
 The paper's models have a projection head between encoder and output layer, and its z is what the
-head gives, which is the last layer's input there too. A model without one uses its last hidden
-layer. No gradient flows into the two other models.
+head gives, which is the last layer's input there too (`model=lenet model.projection=256`). A model
+without one uses its last hidden layer, whose ReLU leaves no cosine below 0. No gradient flows into
+the two other models.
 
 Limits: mu = 0 is FedAvg. In the first round z_glob = z_prev, so l_con is log 2 whatever w is, and
 clients train as FedAvg's.

@@ -70,7 +70,12 @@ def refuse(overrides: list[str]) -> None:
 def chosen(names: list[str], under: float | None) -> list[Baseline]:
     from fedrun.report.baseline import find
 
-    return [each for each in find(names) if under is None or each.minutes < under]
+    found = find(names)
+    kept = [each for each in found if under is None or each.minutes < under]
+    if found and not kept:
+        least = min(each.minutes for each in found)
+        raise ConfigError(f"--under {under:g}: the quickest of them takes {least:.3g} minutes")
+    return kept
 
 
 def show_list(baselines: list[Baseline], overrides: list[str], as_json: bool) -> None:

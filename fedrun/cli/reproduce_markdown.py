@@ -30,12 +30,10 @@ CURVES = (
 def page(results: Sequence[Result]) -> str:
     """One row a published number, then what is to be said about them, then the curves."""
     rows = [result for result in results if not point(result)]
-    banded = [result for result in rows if result.baseline.expect.band is not None]
-    within = sum(result.judged.verdict == "within" for result in banded)
     parts = [
         "# Published numbers against ours",
-        f"Written by `fedrun reproduce` on {datetime.now(UTC):%Y-%m-%d}: {within} of "
-        f"{len(banded)} within their bands. {machine()}{ended(results)}",
+        f"Written by `fedrun reproduce` on {datetime.now(UTC):%Y-%m-%d}: {tally(rows)}. "
+        f"{machine()}{ended(results)}",
     ]
     if rows:
         parts.append(table(HEAD, [row(result) for result in rows]))
@@ -47,6 +45,20 @@ def page(results: Sequence[Result]) -> str:
         if told := [note for result in results if point(result) for note in notes(result)]:
             parts.append("\n".join(told))
     return "\n\n".join([*parts, ""])
+
+
+def tally(results: Sequence[Result]) -> str:
+    """How many came out. A paper that says which of two is better, and no number that can be had
+    here, publishes a direction."""
+    judged = [result for result in results if result.baseline.expect.band is not None]
+    numbers = [result for result in judged if result.baseline.expect.value is not None]
+    directions = [result for result in judged if result.baseline.expect.value is None]
+    said = [
+        f"{sum(result.judged.holds for result in those)} of {len(those)} {what}"
+        for those, what in ((numbers, "numbers"), (directions, "directions"))
+        if those
+    ]
+    return f"{' and '.join(said) or 'none'} within their bands"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

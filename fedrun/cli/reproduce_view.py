@@ -31,10 +31,11 @@ def listing(baselines: Sequence[Baseline], kept: Mapping[str, Mapping[str, Any] 
         for each in baselines
     ]  # fmt: skip
     show(console, head, rows, [measured(each) for each in baselines])
-    alone = sum(each.expect.band is None for each in baselines)
-    others = f", and {alone} figures that nobody published" if alone else ""
+    banded = [each.expect for each in baselines if each.expect.band is not None]
+    numbers = sum(expect.value is not None for expect in banded)
     console.print(
-        f"\n{len(baselines) - alone} published numbers{others}; minutes are those of all "
+        f"\n{numbers} published numbers, {len(banded) - numbers} directions, and "
+        f"{len(baselines) - len(banded)} figures that nobody published; minutes are those of all "
         "runs on two cores.  Run some: fedrun reproduce NAME... or PATTERN"
     )
 

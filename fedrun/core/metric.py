@@ -40,4 +40,5 @@ def evaluated(
 def is_better(metric: str) -> int:
     """+1 where more of this metric is better, -1 where less is."""
     last = metric.partition("@")[0].rpartition("/")[2]
-    return -1 if last.startswith(("loss", "mae", "epsilon")) or last.endswith("_sd") else 1
+    less = ("loss", "mae", "epsilon", "up_bytes", "down_bytes", "rejected")
+    return -1 if last.startswith(less) or last.endswith(("_sd", "_seconds")) else 1

@@ -93,6 +93,11 @@ def hold(values: Mapping[str, Any]) -> Holdings:
             f"without a training example; take fewer clients or another partition"
         )
     if settings.clients.test_fraction is not None:
+        if bound["partition"].options.get("test") == "clean":
+            raise ConfigError(
+                "partition.test=clean has no effect beside clients.test_fraction, which takes "
+                "test rows from what the clients hold; leave one of them out"
+            )
         draw = generator(settings.seed, "split")
         dataset, partition = own_tests(dataset, partition, settings.clients.test_fraction, draw)
     seen = seen_clients(settings, len(partition))
@@ -200,7 +205,13 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
         cohort_size=size,
         population=len(held.seen),
         chunk_size=engine.chunk_size(max(1, round(size)), mean_steps),
-        system=made(bound["system"], System, work=local.work, seed=settings.seed),
+        system=made(
+            bound["system"],
+            System,
+            work=local.work,
+            seed=settings.seed,
+            cohort=cohort_size(settings, len(held.seen)),
+        ),
         owed=owed,
         steps=privacy.steps,
     )

@@ -59,6 +59,11 @@ def export(path: Path, held: Holdings) -> None:
             f"--out {path}: {partition.rule} changes the data itself, and a file of row numbers "
             f"cannot say that; cite the config and its seed"
         )
+    if held.settings.clients.test_fraction is not None:
+        raise ConfigError(
+            f"--out {path}: clients.test_fraction takes test rows from the clients' own, which a "
+            f"file of row numbers cannot say; leave it out here, and give it beside partition=file"
+        )
     from_file = held.bound["partition"].name == "file"
     facts = _facts(partition, held.dataset, None if from_file else held.settings.seed)
     if not isinstance(partition.names, Numbers):

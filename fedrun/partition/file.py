@@ -75,6 +75,12 @@ def _check_data(path: str, facts: dict[str, Any], dataset: Dataset) -> None:
     data = facts.get("data")
     if not isinstance(data, dict) or data.get("sha256") == dataset.fingerprint:
         return
+    if " own_tests/" in str(facts.get("rule")):
+        raise ConfigError(
+            f"partition.path={path}: its test rows were taken from the clients' own, which a file "
+            f"of row numbers cannot say; write it without clients.test_fraction, and give that "
+            f"beside partition=file"
+        )
     if data.get("changed"):
         raise ConfigError(
             f"partition.path={path}: rule {facts.get('rule')} changes the data itself, which a "

@@ -19,7 +19,8 @@ from fedrun.report.baseline import Baseline
 from fedrun.report.figure import Figure, read_figure
 from fedrun.report.verdict import Judged, best, failed, judge
 
-PLACES = ("data.root=", "data.path=", "run.", "device=", "engine.", "checkpoint.")
+PLACES = ("data.root=", "data.path=", "run.", "device=", "engine=", "engine.",
+          "checkpoint.", "tracker=", "tracker.")  # fmt: skip
 
 
 @dataclass(frozen=True)

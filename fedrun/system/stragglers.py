@@ -21,6 +21,7 @@ from fedrun.core.random import generator
 def stragglers(
     work: Work,
     seed: int,
+    cohort: int,
     *,
     share: Annotated[float, between(0, 1)] = 0.5,
     late: Literal["drop", "partial"] = "drop",
@@ -31,10 +32,10 @@ def stragglers(
     late: what becomes of a slow client: it is dropped (as in FedAvg), or the work it got done,
         1 to epochs - 1 passes, counts (as in FedProx)
     """
-    if late == "drop" and share == 1:
+    if late == "drop" and np.rint(share * cohort) == cohort:
         raise ConfigError(
-            "system.share=1 with system.late=drop drops everybody in every round; take a smaller "
-            "share, or late=partial"
+            f"system.share={share:g} of {cohort} client{'s' * (cohort != 1)} with system.late=drop "
+            f"drops everybody in every round; take a smaller share, or late=partial"
         )
     if late == "partial" and (work.steps or work.epochs < 2):
         asked = f"local.steps={work.steps}" if work.steps else f"local.epochs={work.epochs}"

@@ -177,7 +177,7 @@ def test_a_difference_is_taken_seed_by_seed(fedrun, write, folder: Path) -> None
     assert found["values"] == pytest.approx(pairs)
     page = Path("table.md").read_text()
     assert "| `faster` | test/accuracy, last round - slow | - | " in page
-    assert "1 of 1 within their bands" in page
+    assert "1 of 1 directions within their bands" in page
     assert re.search(r"\d cores, .*torch \d", page)
 
 
@@ -192,7 +192,7 @@ def test_a_curve_is_a_table_of_its_own(fedrun, write) -> None:
     verdicts = [each["verdict"] for each in found.values()]
     assert verdicts == ["measured", "measured", "failed", "within"]
     page = Path("page.md").read_text()
-    assert "1 of 1 within their bands" in page
+    assert "1 of 1 numbers within their bands" in page
     main, _, curve = page.partition("## Accuracy against epsilon")
     assert "bend" not in main
     assert "| `judged_eps8` |" in main
@@ -226,9 +226,11 @@ def test_the_list(fedrun, write, runs: Path) -> None:
     out = fedrun("reproduce").out
     for name in shipped():
         assert re.search(rf"^{name} +\S.*  not run$", out, re.MULTILINE), name
-    alone = [each.name for each in find(["*"]) if each.expect.band is None]
-    said = f"{len(shipped()) - len(alone)} published numbers, and {len(alone)} figures that nobody"
-    assert said in out
+    expects = [each.expect for each in find(["*"])]
+    alone = sum(expect.band is None for expect in expects)
+    numbers = sum(expect.value is not None for expect in expects)
+    directions = len(expects) - alone - numbers
+    assert f"{numbers} published numbers, {directions} directions, and {alone} figures that" in out
     assert not any(line.startswith("_") for line in out.splitlines())
     listed = json.loads(fedrun("reproduce --json --under 1").out)
     assert listed

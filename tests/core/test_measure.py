@@ -169,3 +169,6 @@ def test_which_way_is_better():
     down += ["test/loss", "train/loss", "test/mae", "client/loss_mean", "client/loss_worst10"]
     assert [is_better(name) for name in up] == [1] * 5
     assert [is_better(name) for name in down] == [-1] * 8
+    costs = ["comm/up_bytes", "comm/down_bytes", "clients/rejected", "time/round_seconds"]
+    assert [is_better(name) for name in costs] == [-1] * 4
+    assert is_better("clients/ok") == 1

@@ -169,6 +169,13 @@ def test_nobody_with_a_test_row_is_refused(federation):
         federation(*SMALL, "clients.test_fraction=0.001")
 
 
+def test_noise_that_is_left_out_of_a_test_set_needs_one_that_is_not_their_own(federation):
+    words = ("data=digits", "partition=feature_noise", "clients.test_fraction=0.2")
+    with pytest.raises(ConfigError, match=r"partition\.test=clean has no effect beside clients"):
+        federation(*words, "partition.test=clean")
+    federation(*words, "partition.test=own")
+
+
 def test_states_are_read_when_a_job_is_asked_for(federation, monkeypatch):
     experiment = personalised(federation(*SMALL, "clients.unseen=[0,3]", "engine.chunk=2"))
     taken = []

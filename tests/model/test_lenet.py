@@ -31,7 +31,7 @@ def count(module):
         (CIFAR, {}, 62_006),
         (CIFAR, {"channels": [64, 64], "units": [384, 192]}, 797_962),  # FedDyn
         (MNIST, {"padding": 2}, 61_706),  # LeNet-5
-        (MNIST, {"units": [120, 84, 84, 256]}, 75_046),  # with MOON's projection head
+        (MNIST, {"projection": 256}, 75_046),  # MOON
     ],
 )
 def test_the_papers_parameter_counts(spec, options, size):

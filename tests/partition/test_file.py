@@ -86,6 +86,27 @@ def test_a_rule_that_changes_the_data_is_no_file(tmp_path):
         export(tmp_path / "split.npz", held)
 
 
+def test_own_test_rows_are_taken_again_and_not_written(exported, tmp_path):
+    with pytest.raises(ConfigError, match=r"leave it out here, and give it beside partition=file"):
+        exported("partition=iid", "clients.test_fraction=0.2")
+    path, _ = exported("partition=iid")
+    words = ("partition=file", f"partition.path={path}", "clients.count=null")
+    drawn, again = (
+        hold(compose("train", [*WORDS, *more, "clients.test_fraction=0.2"]).values).partition
+        for more in (["partition=iid"], words)
+    )
+    assert again.fingerprint == drawn.fingerprint
+    # A run's own files, whose test rows mean nothing for the data as they are.
+    held = hold(compose("train", [*WORDS, "partition=iid"]).values)
+    with np.load(path) as arrays:
+        facts = json.loads(bytes(arrays["facts"]))
+    facts["rule"] += " own_tests/0.2@1"
+    facts["data"]["sha256"] = "0" * 64
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    with pytest.raises(ConfigError, match=r"write it without clients\.test_fraction, and give"):
+        read(repacked(path, facts=text), held.dataset)
+
+
 def test_other_data_and_changed_rows_are_refused(exported, dataset):
     path, held = exported("partition=iid")
     with pytest.raises(ConfigError, match=r"made for other data: wine, .*142 .*\n.*toy"):
