@@ -61,7 +61,9 @@ def evaluate(
             )
         elif algorithm.personal and kept:
             own = own_scores(run, experiment)
-            own_models(console, figures(experiment, experiment.state, Scored(None, own and [own])))
+            own_models(
+                console, figures(experiment, experiment.state, Scored(None, None, own and [own]))
+            )
         elif algorithm.personal:
             console.print("Clients' own models are scored of a finished run, on its own data.")
         if kept:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-SCORED = ("test/", "client/", "personal/", "unseen/")  # what figures of a scored model begin with
+SCORED = (
+    "test/",
+    "client/",
+    "personal/",
+    "unseen/",
+    "objective/",
+)  # what figures of a scored model begin with
 SPREAD = ("mean", "worst10", "best10", "sd")  # of a figure over clients
 
 
@@ -17,18 +23,21 @@ def evaluated(
     has_accuracy: bool,
     *,
     model: bool = True,
+    objective: bool = False,
     personal: bool = False,
     unseen: bool = False,
     names: Sequence[str] = (),
 ) -> list[str]:
     """What is measured where models are scored.
 
-    model: the global one; personal: the clients' own; unseen: those of clients that never train;
+    model: the global one; objective: on the training rows too; personal: the clients' own; unseen:
+    those of clients that never train;
     names: of clients with a figure each.
     """
     whole = ["loss", "accuracy"] if has_accuracy else ["loss", "mae", "r2"]
     each = [f"{'accuracy' if has_accuracy else 'loss'}_{name}" for name in SPREAD]
     known = [f"test/{n}" for n in whole] + [f"client/{n}" for n in each] if model else []
+    known += [f"objective/{name}" for name in whole] if objective else []
     for prefix in ["personal"] * personal + ["unseen"] * unseen:
         known += [f"{prefix}/{name}" for name in [*whole, *each]]
     one = "accuracy" if has_accuracy else "loss"

@@ -23,7 +23,11 @@ def audit(
 
     number: null: 1,000, or fewer where there is no room for them. change, told: see `audit_result`.
     """
-    values = {**values, "evaluate": {"every": 0}, "stop": dict.fromkeys(values["stop"])}
+    values = {
+        **values,
+        "evaluate": {"every": 0, "objective": False},
+        "stop": dict.fromkeys(values["stop"]),
+    }
     held = hold(values)
     honest = build_from(values, held)
     privacy, choice = honest.privacy, f"privacy={values['privacy']['name']}"

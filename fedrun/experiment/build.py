@@ -32,6 +32,7 @@ from fedrun.experiment.counting import refuse_target
 from fedrun.experiment.participants import cohort_size, drawn_cohorts, sampling_of, seen_clients
 from fedrun.experiment.protection import (
     refuse_algorithm,
+    refuse_objective,
     refuse_own_tests,
     refuse_sampling,
     told_of_preparation,
@@ -65,6 +66,7 @@ class Experiment:
     partition: Partition
     seen: Array
     task: Task
+    train: Examples
     test: Examples
     privacy: Privacy
     federation: Federation
@@ -149,11 +151,12 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
         counts=lambda: partition.counts(train, dataset.spec),
         another=lambda place: another_model(bound["model"], dataset.spec, settings.seed, place),
     )
+    examples = Examples.of(train, device)
     engine = made(
         bound["engine"],
         Engine,
         task=task,
-        examples=Examples.of(train, device),
+        examples=examples,
         local=local,
         seed=settings.seed,
     )
@@ -184,6 +187,7 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
             f"out"
         )
     refuse_own_tests(bound["privacy"].name, privacy, settings.clients.test_fraction)
+    refuse_objective(bound, privacy, algorithm, settings.evaluate)
     refuse_algorithm(bound, privacy, algorithm, task, values["algorithm"].get("weights"))
     mean_steps = float(local.work.num_steps(partition.train.sizes).mean())
     owed = privacy.layer is not None and privacy.event is not None
@@ -225,6 +229,7 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
         partition=partition,
         seen=held.seen,
         task=task,
+        train=examples,
         test=Examples.of(dataset.test, device),
         privacy=privacy,
         federation=federation,

@@ -1,7 +1,7 @@
 """How good the models are: the global one on the test set, and the clients' own on their shares.
 
-The test set is scored in blocks of rows, and clients in chunks, by whoever is free. Both depend on
-the config alone, so the figures are the same bits for any number of workers.
+Rows are scored in blocks, and clients in chunks, by whoever is free. Both depend on the config
+alone, so the figures are the same bits for any number of workers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any, overload
 
 import numpy as np
+import torch
 
 from fedrun.core.buffers import model_of
 from fedrun.core.dataset import Array
@@ -40,11 +41,13 @@ FEW = 20
 
 
 @dataclass(frozen=True)
-class TestRows:
-    """A job: score these rows of the test set."""
+class Block:
+    """A job: score the global model on these rows, of the test set or of the training rows that
+    clients hold who take part."""
 
     begin: int
     end: int
+    training: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,11 @@ class Own:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores on their way: of the global model, and of the clients' own ones in their order."""
+    """Scores on their way: of the global model on the test set and on the training rows, and of
+    the clients' own ones in their order."""
 
     whole: Iterable[Scores] | None
+    objective: Iterable[Scores] | None
     own: Iterable[Scores] | None
 
 
@@ -70,8 +75,8 @@ def open_crew(experiment: Experiment) -> AbstractContextManager[Map]:
     """Those who train this experiment's chunks and score its models."""
 
     def work(message: Tree, job: Any) -> Any:
-        if isinstance(job, TestRows):
-            return score_rows(experiment, message, job)
+        if isinstance(job, Block):
+            return score_block(experiment, message, job)
         if isinstance(job, Own):
             return score_own(experiment, message, job)
         return experiment.protocol.chunk(message, job)
@@ -82,12 +87,15 @@ def open_crew(experiment: Experiment) -> AbstractContextManager[Map]:
 def hand_out(experiment: Experiment, state: State, crew: Map) -> Scored:
     """Have everything scored that this method is meant for; the parts come in order."""
     algorithm = experiment.federation.algorithm
-    whole, own = None, None
+    whole, objective, own = None, None, None
     if algorithm.has_global:
         whole = crew(model_of(state.server), blocks(len(experiment.test)))
+    if experiment.settings.evaluate.objective:
+        count = int(experiment.partition.train.sizes[experiment.seen].sum())
+        objective = crew(model_of(state.server), blocks(count, training=True))
     if scores_own(experiment):
         own = crew(algorithm.message(state.server), OwnJobs(experiment, state))
-    return Scored(whole, own)
+    return Scored(whole, objective, own)
 
 
 def evaluate(experiment: Experiment, state: State) -> dict[str, float]:
@@ -102,7 +110,7 @@ def score_here(experiment: Experiment, state: State) -> Scored:
         return (
             score_own(experiment, message, job)
             if isinstance(job, Own)
-            else score_rows(experiment, message, job)
+            else score_block(experiment, message, job)
             for job in jobs
         )
 
@@ -110,33 +118,46 @@ def score_here(experiment: Experiment, state: State) -> Scored:
 
 
 def figures(experiment: Experiment, state: State, scored: Scored) -> dict[str, float]:
-    """Figures of the global model on the test set, as a whole and by clients' shares; of the
-    clients' own models on their shares; and of clients that never take part."""
-    task, shares, seen = experiment.task, experiment.partition.test, experiment.seen
-    all_seen = len(seen) == len(shares)
+    """All that was scored, in figures; RunError where one is not finite."""
     figures: dict[str, float] = {}
     if scored.whole is not None:
-        scores = joined(scored.whole)
-        figures |= global_figures(task, scores)
-        figures |= client_figures(task, scores, shares if all_seen else shares.only(seen))
-        if names := few_names(experiment):
-            figures |= named_figures(task, scores, shares, names)
-        if not all_seen and not scores_own(experiment):
-            figures |= of_clients(experiment, scores, shares.only(unseen(experiment)), "unseen")
+        figures |= of_global(experiment, joined(scored.whole))
+    if scored.objective is not None:
+        figures |= global_figures(experiment.task, joined(scored.objective), "objective")
     if scored.own is not None:
-        scores = joined(scored.own)
-        held = places(shares, np.concatenate(scored_clients(experiment)))
-        figures |= of_clients(experiment, scores, held.only(seen), "personal")
-        if names := few_names(experiment):
-            figures |= named_figures(task, scores, held, names, "personal")
-        if not all_seen:
-            figures |= of_clients(experiment, scores, held.only(unseen(experiment)), "unseen")
+        figures |= of_own(experiment, joined(scored.own))
     bad = next((name for name, value in figures.items() if not isfinite(value)), None)
     if bad:
         raise RunError(
             f"round {state.round}: {bad} is not finite, the model has diverged; "
             f"a smaller local.lr or server.lr, or local.clip_norm, may help"
         )
+    return figures
+
+
+def of_global(experiment: Experiment, scores: Scores) -> dict[str, float]:
+    """The global model on the test set, as a whole and by the shares of those who take part, and
+    on those of clients that never do and have no own model to be scored."""
+    task, shares, seen = experiment.task, experiment.partition.test, experiment.seen
+    all_seen = len(seen) == len(shares)
+    figures = global_figures(task, scores)
+    figures |= client_figures(task, scores, shares if all_seen else shares.only(seen))
+    if names := few_names(experiment):
+        figures |= named_figures(task, scores, shares, names)
+    if not all_seen and not scores_own(experiment):
+        figures |= of_clients(experiment, scores, shares.only(unseen(experiment)), "unseen")
+    return figures
+
+
+def of_own(experiment: Experiment, scores: Scores) -> dict[str, float]:
+    """The clients' own models on their shares, and those of clients that never take part."""
+    task, shares, seen = experiment.task, experiment.partition.test, experiment.seen
+    held = places(shares, np.concatenate(scored_clients(experiment)))
+    figures = of_clients(experiment, scores, held.only(seen), "personal")
+    if names := few_names(experiment):
+        figures |= named_figures(task, scores, held, names, "personal")
+    if len(seen) < len(shares):
+        figures |= of_clients(experiment, scores, held.only(unseen(experiment)), "unseen")
     return figures
 
 
@@ -157,6 +178,7 @@ def measured(experiment: Experiment) -> list[str]:
     return evaluated(
         experiment.task.has_accuracy,
         model=algorithm.has_global,
+        objective=experiment.settings.evaluate.objective,
         personal=scores_own(experiment),
         unseen=len(experiment.seen) < len(experiment.partition),
         names=[names[client] for client in holders] if names else [],
@@ -181,10 +203,10 @@ def unseen(experiment: Experiment) -> Array:
     return np.setdiff1d(np.arange(len(experiment.partition)), experiment.seen)
 
 
-def blocks(count: int) -> list[TestRows]:
+def blocks(count: int, *, training: bool = False) -> list[Block]:
     """At most `BLOCKS` blocks of whole batches."""
     size = BATCH * -(-count // (BATCH * BLOCKS))
-    return [TestRows(begin, min(begin + size, count)) for begin in range(0, count, size)]
+    return [Block(at, min(at + size, count), training) for at in range(0, count, size)]
 
 
 class OwnJobs(Sequence[Own]):
@@ -230,10 +252,19 @@ def places(shares: Ragged, order: Array) -> Ragged:
     return Ragged(np.arange(len(shares.rows)) + shift, shares.offsets)
 
 
-def score_rows(experiment: Experiment, model: Tree, rows: TestRows) -> Scores:
-    test, part = experiment.test, slice(rows.begin, rows.end)
-    examples = Examples(test.x[part], test.y[part])
+def score_block(experiment: Experiment, model: Tree, block: Block) -> Scores:
+    part = slice(block.begin, block.end)
+    if block.training:
+        rows = torch.from_numpy(held_rows(experiment)[part])
+        examples = Examples(experiment.train.x[rows], experiment.train.y[rows])
+    else:
+        examples = Examples(experiment.test.x[part], experiment.test.y[part])
     return score(experiment.task, model, examples, experiment.engine.answer)
+
+
+def held_rows(experiment: Experiment) -> Array:
+    """int64, ascending: the training rows of the clients that take part."""
+    return np.sort(experiment.partition.train.only(experiment.seen).rows)
 
 
 def score_own(experiment: Experiment, message: Tree, own: Own) -> Scores:

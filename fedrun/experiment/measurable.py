@@ -36,7 +36,7 @@ def measurable() -> list[str]:
     scored = [
         name
         for accuracy in (True, False)
-        for name in evaluated(accuracy, personal=True, unseen=True)
+        for name in evaluated(accuracy, objective=True, personal=True, unseen=True)
     ]
     return list(dict.fromkeys([*scored, *trained(has_accuracy=True), *REST]))
 

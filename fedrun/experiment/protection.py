@@ -12,6 +12,7 @@ from fedrun.core.option import ConfigError
 from fedrun.core.privacy import Privacy
 from fedrun.core.task import Task
 from fedrun.experiment.bind import Bound
+from fedrun.experiment.settings import Evaluate
 
 FITTED = (
     "inputs are scaled by means and deviations of the training rows, or coded by their categories; "
@@ -43,6 +44,24 @@ def refuse_own_tests(choice: str, privacy: Privacy, fraction: float | None) -> N
         raise ConfigError(
             f"clients.test_fraction={fraction:g} scores models on clients' own rows, without the "
             f"noise that privacy={choice} adds; leave it null"
+        )
+
+
+def refuse_objective(
+    bound: Mapping[str, Bound], privacy: Privacy, algorithm: Algorithm, evaluate: Evaluate
+) -> None:
+    """The training rows are what noise protects, and only a global model has figures on all."""
+    if not evaluate.objective:
+        return
+    if privacy.claim is not None and not privacy.leaky:
+        raise ConfigError(
+            f"evaluate.objective=true scores the model on clients' training rows, without the "
+            f"noise that privacy={bound['privacy'].name} adds; leave it false"
+        )
+    if not algorithm.has_global:
+        raise ConfigError(
+            f"evaluate.objective=true has no effect with algorithm={bound['algorithm'].name}, "
+            f"which has no global model; leave it false"
         )
 
 

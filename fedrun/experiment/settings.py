@@ -52,9 +52,12 @@ class Evaluate:
     """When the global model is scored.
 
     every: rounds between two evaluations (0: only at the end)
+    objective: whether it is scored on all training rows of the clients that take part too, which is
+        what most methods minimise (`objective/*`)
     """
 
     every: Size
+    objective: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,7 @@ def summarise(
             "client/*_worst10, *_best10": "the mean over the worst, or best, tenth of the clients",
             "client/*@NAME": "one client's own share of the test set",
             "client/*_sd": "the standard deviation over clients (divided by N)",
+            "objective/*": "the global model on all training rows of clients that take part",
             "train/*": "mean over the round's local steps, before each step",
         },
         **({"privacy": privacy} if privacy else {}),

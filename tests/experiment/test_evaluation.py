@@ -169,6 +169,33 @@ def test_nobody_with_a_test_row_is_refused(federation):
         federation(*SMALL, "clients.test_fraction=0.001")
 
 
+@pytest.mark.parametrize("rows", [(), ("clients.test_fraction=0.25",)])
+def test_the_objective_is_that_of_the_clients_who_take_part(federation, play, rows):
+    words = (*SMALL, *rows, "clients.unseen=[0,3]", "rounds=2", "evaluate.objective=true")
+    experiment = federation(*words)
+    event = play(experiment)[-1]
+    held = experiment.partition.train
+    mine = np.concatenate([held[client] for client in (1, 2, 4, 5)])
+    train, model = experiment.dataset.train, event.state.server["model"]
+    outputs = torch.from_numpy(train.x[mine]).flatten(1) @ model["1.weight"].T + model["1.bias"]
+    y = torch.from_numpy(train.y[mine])
+    loss = torch.nn.functional.cross_entropy(outputs, y)
+    right = (outputs.argmax(1) == y).double().mean()
+    assert event.metrics["objective/loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert event.metrics["objective/accuracy"] == pytest.approx(right.item())
+    assert {"objective/loss", "objective/accuracy"} < set(measured(experiment))
+    assert not any(name.startswith("objective/") for name in measured(federation(*SMALL)))
+
+
+def test_the_objective_is_not_told_beside_a_guarantee_and_needs_a_global_model(federation):
+    words = (*SMALL, "evaluate.objective=true")
+    with pytest.raises(ConfigError, match=r"training rows, without the noise that privacy=central"):
+        federation(*words, "privacy=central", "rounds=2")
+    federation(*words, "privacy=central", "privacy.leaky_diagnostics=true", "rounds=2")
+    with pytest.raises(ConfigError, match="has no effect with algorithm=local_only"):
+        federation(*words, "algorithm=local_only")
+
+
 def test_noise_that_is_left_out_of_a_test_set_needs_one_that_is_not_their_own(federation):
     words = ("data=digits", "partition=feature_noise", "clients.test_fraction=0.2")
     with pytest.raises(ConfigError, match=r"partition\.test=clean has no effect beside clients"):

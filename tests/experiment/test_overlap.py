@@ -17,7 +17,7 @@ from fedrun.experiment.evaluation import (
     evaluate,
     figures,
     open_crew,
-    score_rows,
+    score_block,
 )
 from fedrun.experiment.files import read_json_lines
 from fedrun.experiment.loop import rounds
@@ -161,12 +161,12 @@ def test_blocks_give_the_bits_of_one_pass(federation):
     experiment = federation("data=digits", "data.test_fraction=0.9")
     model = experiment.state.server["model"]
     whole = score(experiment.task, model, experiment.test, experiment.engine.answer)
-    parts = [score_rows(experiment, model, rows) for rows in blocks(len(experiment.test))]
+    parts = [score_block(experiment, model, rows) for rows in blocks(len(experiment.test))]
     assert len(parts) > 1
     for name in ("loss", "prediction", "y", "correct"):
         joined = np.concatenate([getattr(part, name) for part in parts])
         assert (joined == getattr(whole, name)).all()
-    assert figures(experiment, experiment.state, Scored([whole], None)) == evaluate(
+    assert figures(experiment, experiment.state, Scored([whole], None, None)) == evaluate(
         experiment, experiment.state
     )
 
