@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,6 +48,14 @@ def reproduce(
         names = [word for word in words or [] if "=" not in word]
         overrides = [word for word in words or [] if "=" in word]
         refuse(overrides)
+        if (
+            markdown
+            and names
+            and not (markdown.parent.is_dir() and os.access(markdown.parent, os.W_OK))
+        ):
+            raise ConfigError(
+                f"--markdown {markdown}: the folder is not there, or not to be written"
+            )
         if names:
             results = work(chosen(names, under), overrides, jobs)
             tell(results, markdown, as_json)
@@ -63,7 +72,7 @@ def refuse(overrides: list[str]) -> None:
         key, _, value = word.lstrip("+~").partition("=")
         if key in ("config", "run.dir", "name"):
             raise ConfigError(f"{word}: {key} is each baseline's own; run.root=FOLDER moves them")
-        if key == "seed" and not value.isdigit():
+        if key == "seed" and not value.isdecimal():
             raise ConfigError(f"{word} is not accepted (accepted: one whole number, as all seeds)")
 
 

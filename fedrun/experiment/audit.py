@@ -32,9 +32,9 @@ from fedrun.experiment.audit_log import checkpoint_checks, log_checks
 from fedrun.experiment.audit_privacy import privacy_checks
 from fedrun.experiment.config_text import config_hash
 from fedrun.experiment.directory import read_manifest
-from fedrun.experiment.files import json_line, sha256
+from fedrun.experiment.files import json_line, sealed, sha256
 from fedrun.experiment.ledger import broken_line
-from fedrun.experiment.manifest import SEALED, sealed
+from fedrun.experiment.manifest import SEALED
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def run(
                         work.stop()
                     continue
                 del running[path]
-                if end.code == 2 and end.text.startswith("fedrun: "):
+                if end.code == 2 and end.text.startswith("fedrun: ") and not in_use(end):
                     raise ConfigError(end.reason)
                 if path in left and end.code == INTERRUPTED:
                     watcher.left(job, last_round(path))
@@ -148,6 +148,11 @@ def run(
                     failures[path] = failure
                 watcher.ended(job, failure)
     return failures
+
+
+def in_use(end: End) -> bool:
+    """Whether another process is working on the run, such as one that a kill left behind."""
+    return " is in use: " in end.text
 
 
 def why_failed(job: Job, end: End) -> str | None:

@@ -40,6 +40,7 @@ from fedrun.experiment.files import (
     json_line,
     json_lines,
     read_metrics,
+    sealed,
     sha256,
     sync_folder,
     write_bytes,
@@ -47,7 +48,7 @@ from fedrun.experiment.files import (
 )
 from fedrun.experiment.lock import in_use, take_lock
 from fedrun.experiment.loop import Event, is_due
-from fedrun.experiment.manifest import BEGUN, SEALED, read_manifest, sealed
+from fedrun.experiment.manifest import BEGUN, SEALED, read_manifest
 from fedrun.experiment.partition_file import write_partition
 from fedrun.experiment.spending import Spending
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from io import FileIO
 from math import isfinite
@@ -139,6 +140,13 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
                     f"no finite number.{MEND}"
                 )
     return records
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with `seal`, the SHA-256 of all the rest of it."""
+    body = {key: value for key, value in manifest.items() if key != "seal"}
+    text = json.dumps(body, sort_keys=True, allow_nan=False)
+    return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def sha256(content: bytes) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import shlex
 import subprocess
@@ -26,13 +24,6 @@ STATUS = ("running", "finished", "interrupted", "failed")
 BEGUN = ("config.yaml", "partition.npz", "partition.json")
 SEALED = (*BEGUN, "metrics.jsonl", "clients.jsonl", "summary.json")
 """The files whose every byte a manifest vouches for: from the beginning, and at the end."""
-
-
-def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with `seal`, the SHA-256 of all the rest of it."""
-    body = {key: value for key, value in manifest.items() if key != "seal"}
-    text = json.dumps(body, sort_keys=True, allow_nan=False)
-    return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def first_manifest(digest: str, composed: Composed, experiment: Experiment) -> dict[str, Any]:

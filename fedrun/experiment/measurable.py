@@ -19,16 +19,18 @@ NAMED = ("client/", "personal/")  # has figures of single clients: client/accura
 OWN = ("protocol", "privacy")  # a user's own may measure what it likes
 
 
-def check_metric(metric: str | None, choices: Iterable[Mapping[str, str]]) -> None:
+def check_metric(
+    metric: str | None, choices: Iterable[Mapping[str, str]], said: str = "--metric "
+) -> None:
     """ConfigError for the name of a figure that no run has; whether these runs have it depends on
-    their data. choices: those of each run."""
+    their data. choices: those of each run; said: what stands before the name where it was given."""
     if metric is None or any(is_plugin(each.get(group, "")) for each in choices for group in OWN):
         return
     known = measurable()
     figure, at, name = metric.partition("@")
     if metric not in known and not (at and name and figure in named()):
         near = did_you_mean(nearest(metric, known)) or f" (known: {', '.join(known)})"
-        raise ConfigError(f"--metric {metric} is no figure that is measured{near}")
+        raise ConfigError(f"{said}{metric} is no figure that is measured{near}")
 
 
 def measurable() -> list[str]:

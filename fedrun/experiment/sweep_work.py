@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Protocol
 
-from fedrun.experiment.batch import INTERRUPTED, LOOK, ended, why_failed
+from fedrun.experiment.batch import INTERRUPTED, LOOK, ended, in_use, why_failed
 from fedrun.experiment.interrupt import Interrupts
 from fedrun.experiment.launcher import End, Launcher, Work
 from fedrun.experiment.lock import is_in_use
@@ -165,7 +165,7 @@ def _end(cell: Cell, end: End) -> None:
         finished(cell)
     elif cell.status == "pruned":
         pass
-    elif " is in use: " in end.reason:
+    elif in_use(end):
         cell.status, cell.elsewhere = "interrupted" if cell.round else "waiting", True
     elif end.code == INTERRUPTED:
         cell.status, cell.reason = "interrupted", "interrupted from outside"

@@ -117,6 +117,8 @@ def shipped() -> list[str]:
 def find(words: Sequence[str]) -> list[Baseline]:
     """Those that are named: by name, by pattern (`heart_*`), by a file, or by a folder of files."""
     found: dict[str, Baseline] = {}
+    if "" in words:
+        raise ConfigError("an empty word names no baseline; see: fedrun reproduce")
     for word in words:
         for baseline in _named(word):
             found[baseline.config] = baseline
@@ -188,6 +190,11 @@ def _own(file: Path) -> Mapping[str, Any]:
 
 
 def _other(one: Baseline, name: str) -> Baseline:
+    if name == one.name or "/" in name:
+        raise ConfigError(
+            f"{one.file}: expect.minus or over={name} is not accepted (accepted: the name of "
+            f"another file beside it, or of a shipped baseline)"
+        )
     beside = one.file.with_name(f"{name}.yaml")
     config = str(beside)
     if choices.config_file_of(f"{FOLDER}/{name}") == beside or not beside.is_file():
@@ -236,6 +243,10 @@ def _tune_problems(tune: Any) -> list[str]:
         isinstance(tune, Mapping)
         and all(isinstance(v, list) and v and not isinstance(v[0], dict) for v in tune.values())
     )
+    if whole and tune and "seed" in tune:
+        return [
+            "expect.tune is not for seeds, of which none is the best; name them in expect.seeds"
+        ]
     example = "{local.lr: [0.1, 0.2]}"
     return [] if whole else [f"expect.tune={shown(tune)} is not accepted (such as {example})"]
 

@@ -46,6 +46,11 @@ class Protocol:
         return WORDS[self.kind].format(self.number)
 
     @property
+    def needs(self) -> int:
+        """How many rounds there must be for it."""
+        return int(self.number) if self.kind in WHOLE else 1
+
+    @property
     def counts_rounds(self) -> bool:
         return self.kind in ("rounds_to", "first_to")
 

@@ -14,9 +14,11 @@ from fedrun.experiment import batch, choices
 from fedrun.experiment.batch import Job
 from fedrun.experiment.compose import compose
 from fedrun.experiment.files import read_json, read_json_lines
+from fedrun.experiment.measurable import check_metric
 from fedrun.report.accounted import Accounting, compute, versions
 from fedrun.report.baseline import Baseline
 from fedrun.report.figure import Figure, read_figure
+from fedrun.report.intact import refuse_changed
 from fedrun.report.verdict import Judged, best, failed, judge
 
 PLACES = ("data.root=", "data.path=", "run.", "device=", "engine=", "engine.",
@@ -76,15 +78,18 @@ def plan(baseline: Baseline, overrides: Sequence[str], known: dict[str, Job]) ->
         baseline = replace(baseline, expect=replace(baseline.expect, seeds=one))
     more = [word for word in overrides if not word.startswith("seed=")]
     changed = [word for word in overrides if not word.startswith(PLACES)]
+    own = _side(baseline, more, known)
+    _refuse_unmeasured(baseline, [job for row in own.jobs for job in row])
     other = _side(baseline.other, more, known) if baseline.other else None
-    return Plan(baseline, _side(baseline, more, known), other, changed)
+    return Plan(baseline, own, other, changed)
 
 
 def conclude(plan: Plan, failures: Mapping[Path, str]) -> Result:
-    """Read the runs' figures and judge them."""
+    """Read the runs' figures and judge them. What is not as its run wrote it counts as failed."""
     baseline, expect = plan.baseline, plan.baseline.expect
     if baseline.accounting:
         return _computed(baseline, baseline.accounting)
+    failures = {**_changed(plan), **failures}
     setting, own, why = _best(baseline, plan.own, failures)
     other: Sequence[Figure] | None = None
     if plan.other and baseline.other:
@@ -103,6 +108,30 @@ def conclude(plan: Plan, failures: Mapping[Path, str]) -> Result:
         max((_manifest(path)["ended"] for path in done), default=None),
         _manifest(done[0]).get("versions", {}) if done else {},
     )
+
+
+def _refuse_unmeasured(baseline: Baseline, jobs: Sequence[Job]) -> None:
+    """What is known to be wanting after all rounds is said before the first."""
+    metric, protocol = baseline.expect.metric, baseline.protocol
+    check_metric(metric, (job.composed.choices for job in jobs), f"{baseline.file}: expect.metric=")
+    rounds = min(job.rounds for job in jobs)
+    if protocol.needs > rounds:
+        raise ConfigError(
+            f"{baseline.file}: expect.protocol={baseline.expect.protocol} needs {protocol.needs} "
+            f"rounds, and there are {rounds}"
+        )
+
+
+def _changed(plan: Plan) -> dict[Path, str]:
+    """The finished runs that are not what they were, and why."""
+    found = {}
+    for job in plan.jobs:
+        try:
+            if job.again().finished:
+                refuse_changed(job.path)
+        except RunError as error:
+            found[job.path] = str(error)
+    return found
 
 
 def _refuse_changes(baseline: Baseline, overrides: Sequence[str]) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from fedrun.core.option import RunError
 from fedrun.experiment import choices
 from fedrun.experiment.files import read_json, write_json
-from fedrun.report.baseline import Baseline
+from fedrun.report import baseline as baselines
+from fedrun.report.baseline import Baseline, shipped
 
 if TYPE_CHECKING:
     from fedrun.report.reproduction import Result
@@ -48,14 +49,14 @@ def plain(result: Result) -> dict[str, Any]:
 def save(result: Result, root: Path) -> None:
     """Keep it, unless overrides made another experiment of it."""
     if not result.changed:
-        file = _file(root, result.baseline.name)
+        file = _file(root, result.baseline)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, plain(result))
 
 
 def last(baseline: Baseline, root: Path) -> dict[str, Any] | None:
     """The kept result, with `stale` where the baseline's files say something else by now."""
-    file = _file(root, baseline.name)
+    file = _file(root, baseline)
     if not file.is_file():
         return None
     try:
@@ -71,5 +72,8 @@ def root_of(overrides: list[str]) -> Path:
     return Path(given[-1] if given else choices.root()["run"]["root"]).expanduser()
 
 
-def _file(root: Path, name: str) -> Path:
-    return root / FOLDER / f"{name}.json"
+def _file(root: Path, baseline: Baseline) -> Path:
+    """A file of one's own does not take the place of the shipped one of that name."""
+    name, folder = baseline.name, root / FOLDER
+    own = name in shipped() and baseline.config != f"{baselines.FOLDER}/{name}"
+    return folder / "own" / f"{name}.json" if own else folder / f"{name}.json"

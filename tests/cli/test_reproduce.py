@@ -150,6 +150,62 @@ def test_a_setting_may_have_lost_before_each_of_its_seeds_has_begun(fedrun, writ
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("file", "change", "why"),
+    [
+        ("metrics.jsonl", lambda text: text.splitlines(True)[0], "is not the one that the run"),
+        ("metrics.jsonl", lambda text: text.replace("0.", "0.9", 1), "is not the one that the run"),
+        ("metrics.jsonl", lambda text: text.replace('accuracy": 0', 'accuracy": null, "a": 0'),
+         "is None"),
+        ("metrics.jsonl", lambda text: "{", "is damaged"),
+        ("manifest.json", lambda text: text.replace('"versions": {', '"versions": {"a": "b",'),
+         "does not match its own seal"),
+    ],
+)  # fmt: skip
+def test_a_run_that_was_changed_is_not_judged_and_takes_no_other_with_it(
+    fedrun, write, folder: Path, file, change, why
+) -> None:
+    good = write("good", "value: 0.4, band: [0, 1], seeds: [0]")
+    other = write("other", "value: 0.4, band: [0, 1], seeds: [1]")
+    fedrun(f"reproduce {good}")
+    (run,) = (folder / "runs/good").iterdir()
+    text = (run / file).read_text()
+    assert change(text) != text
+    (run / file).write_text(change(text))
+    answer = fedrun(f"reproduce {good} {other}", code=1)
+    assert row(answer.out, "good").endswith("failed")
+    assert why in answer.out
+    assert row(answer.out, "other").endswith("within")
+
+
+def test_what_is_wrong_is_said_before_anything_runs(fedrun, write, folder: Path) -> None:
+    fine = "value: 0.4, band: [0, 1]"
+    for name, expect, why in [
+        ("word", f"{fine}, metric: test/acuracy", r"expect\.metric=test/acuracy is no figure"),
+        ("late", f"{fine}, protocol: round 3", r"protocol=round 3 needs 3 rounds, and there are 2"),
+        ("long", f"{fine}, protocol: mean_last 5", r"mean_last 5 needs 5 rounds"),
+        ("self", f"{fine}, minus: self", r"minus or over=self is not accepted"),
+        ("path", f"{fine}, minus: sub/other", r"minus or over=sub/other is not accepted"),
+        ("luck", f"{fine}, tune: {{seed: [0, 1]}}", r"tune is not for seeds"),
+    ]:
+        assert re.search(why, fedrun(f"reproduce {write(name, expect)}", code=2).err), name
+    good = write("good", fine)
+    assert "the folder is not there" in fedrun(f"reproduce {good} --markdown no/x.md", code=2).err
+    assert "accepted: one whole number" in fedrun(f"reproduce {good} seed=²", code=2).err
+    assert "takes 0.2 minutes" in fedrun(f"reproduce {good} --under 0.1", code=2).err
+    assert "an empty word" in fedrun(["reproduce", ""], code=2).err
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_file_of_a_shipped_name_has_a_verdict_of_its_own(fedrun, write, folder: Path) -> None:
+    own = write("heart_fedavg", "value: 0.4, band: [0.99, 1], seeds: [0]")
+    fedrun(f"reproduce {own}", code=1)
+    assert json.loads((folder / "runs/reproduce/own/heart_fedavg.json").read_text())["mean"] < 0.99
+    assert row(fedrun("reproduce").out, "heart_fedavg ").endswith("not run")
+
+
+@pytest.mark.usefixtures("here")
 def test_overrides_change_every_run_and_are_told(fedrun, write, runs: Path) -> None:
     far = write("far", "value: 4, band: [1, 5], protocol: rounds_to 1.5, seeds: [0]")
     words = f"reproduce {far} run.root={runs} rounds=1 data.root=/nowhere"

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment.audit import verify
 from fedrun.experiment.compose import compose
-from fedrun.experiment.files import json_line, sha256
+from fedrun.experiment.files import json_line, sealed, sha256
 from fedrun.experiment.ledger import START, link
-from fedrun.experiment.manifest import sealed
 from fedrun.experiment.run import Nobody, resume, train
 
 SMALL = ["data=wine", "model=logistic", "clients.count=5", "rounds=3", "checkpoint.every=1"]

@@ -114,6 +114,20 @@ def test_a_mistake_ends_it_all(root):
 
 
 @pytest.mark.slow
+def test_a_run_that_another_process_has_is_left_to_it(root):
+    busy, free = job("seed=1", "rounds=100000"), job("seed=2")
+    words = [sys.executable, "-m", "fedrun", "train", "-q", *busy.composed.command]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+        while batch.last_round(busy.path) < 2:
+            time.sleep(0.01)
+        failures = batch.run([busy.again(), free], 1, Notes())
+        process.send_signal(signal.SIGINT)
+    assert list(failures) == [busy.path]
+    assert "is in use" in failures[busy.path]
+    assert free.again().finished
+
+
+@pytest.mark.slow
 def test_when_interrupted_the_runs_are_saved(root):
     jobs = [job("rounds=100000", f"seed={seed}") for seed in (1, 2)]
 
