@@ -5,7 +5,8 @@ calibration", ICML 2022: client i's cross entropy is that of the outputs
 
     f_c(x) - tau n_c^(-1/4)
 
-so that a class it holds little of must win by more.
+so that a class it holds little of must win by more. The softmax is over all classes, the right one
+among them.
 
 | symbol | name |
 | --- | --- |
