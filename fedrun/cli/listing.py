@@ -38,10 +38,10 @@ def list_choices(
         elif group in choices.groups():
             details(console, group)
         else:
-            from fedrun.experiment.suggest import did_you_mean, nearest
+            from fedrun.experiment.suggest import did_you_mean, nearest_key
 
             known = [*choices.groups(), "config"]
-            hint = did_you_mean(nearest(group, known))
+            hint = did_you_mean(nearest_key(group, known))
             raise ConfigError(f"there is no group {group!r}{hint} (groups: {', '.join(known)})")
 
 

@@ -32,7 +32,8 @@ def partition(
         from_file = held.bound["partition"].name == "file"
         seed = None if from_file else held.settings.seed
         console = Console(highlight=False)
+        if out is not None:
+            export(out, held)  # before the tables, which a refusal would stand below
         show(console, held.dataset, held.partition, seed)
         if out is not None:
-            export(out, held)
             console.print(f"Written to {escape(str(out))}", soft_wrap=True)

@@ -12,6 +12,7 @@ from fedrun.core.preparation import Preparation, same
 from fedrun.data._cache import locate
 from fedrun.data._download import Remote
 from fedrun.data._idx import read_idx
+from fedrun.data._known import refuse_other_set
 
 SIDE = 28
 
@@ -26,6 +27,7 @@ def images(
 ) -> Dataset:
     """Pixels over 255 as float32 [N, 1, 28, 28]; files: train x, y, test x, y."""
     train_x, train_y, test_x, test_y = locate(name, root, files, mirrors)
+    refuse_other_set(name, train_y, test_y)
     return Dataset(
         name=name,
         spec=Spec((1, SIDE, SIDE), len(classes), "classes", classes),

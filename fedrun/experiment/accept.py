@@ -48,7 +48,7 @@ def convert(annotation: Any, value: Any) -> Any:
         if any(value == known and type(value) is type(known) for known in arguments):
             return value
         near = suggest.did_you_mean(
-            suggest.nearest(str(value), [str(known) for known in arguments])
+            suggest.nearest_value(str(value), [str(known) for known in arguments])
         )
         raise RefusedError(value, f"is not known{near}")
     if origin is list:
@@ -100,7 +100,7 @@ def _kind(annotation: Any) -> Any:
 
 def _convert_list(each: Any, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise RefusedError(value, "is not a list")
+        raise RefusedError(value, f"is not a list{_in_brackets(each, value)}")
     converted = []
     for position, item in enumerate(value):
         try:
@@ -109,6 +109,15 @@ def _convert_list(each: Any, value: Any) -> list[Any]:
             where = f"[{position}]{error.where}"
             raise RefusedError(error.value, error.reason, where) from error
     return converted
+
+
+def _in_brackets(each: Any, value: Any) -> str:
+    """The mend for one thing where a list of such things is due; else nothing."""
+    try:
+        convert(each, value)
+    except RefusedError:
+        return ""
+    return f"; in brackets it is: [{shown(value)}]"
 
 
 def accepted(annotation: Any) -> str:

@@ -146,9 +146,10 @@ def unknown(key: str, values: dict[str, Any]) -> str | None:
     if option and group in choices.groups():
         name = values[group]["name"]
         options = [known for known in values[group] if known != "name"]
-        also = [] if suggest.nearest(option, options) else choices.holders(group, option)
+        near = suggest.nearest_option(group, option, options)
+        also = [] if near else choices.holders(group, option)
         elsewhere = [known for known in keys if known.endswith(f".{option}")]
-        if not also and not suggest.nearest(option, options) and elsewhere:
+        if not also and not near and elsewhere:
             start = f"{group}={name} has no option {option!r}"
             return start + suggest.did_you_mean(elsewhere[:2])
         return suggest.no_option(group, name, option, options, also)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
+
+from fedrun.experiment.synonym import CHOICES, KEYS, OPTIONS, VALUES, called_here, plain
 
 
 def nearest(word: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
@@ -15,11 +18,50 @@ def nearest(word: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6)
     return get_close_matches(word, list(known), n=most, cutoff=cutoff)
 
 
+def nearest_choice(group: str, name: str, choices: Sequence[str]) -> list[str]:
+    """Choices of a group that `name` was probably meant to be, best first.
+
+    What the field calls so counts more than what is spelt alike; the first word alone (`iid` of
+    `iid_balanced`) counts more than a spelling that is only somewhat alike.
+
+    >>> nearest_choice("data", "fmnist", ["fashion_mnist", "femnist"])
+    ['fashion_mnist']
+    >>> nearest_choice("partition", "iid_balanced", ["dirichlet_balanced", "iid"])
+    ['iid']
+    """
+    table = CHOICES.get(group, "")
+    first = re.split("[_-]", name)[0]
+    return (
+        _meant(table, name, choices)
+        or nearest(name, choices, cutoff=0.85)
+        or _meant(table, first, choices)
+        or nearest(name, choices)
+    )
+
+
+def nearest_option(group: str, option: str, options: Sequence[str]) -> list[str]:
+    """Options of one choice of a group that `option` was probably meant to be, best first."""
+    return _meant(OPTIONS.get(group, ""), option, options) or nearest(option, options)
+
+
+def nearest_value(value: str, known: Sequence[str]) -> list[str]:
+    """Values that `value` was probably meant to be, best first."""
+    return _meant(VALUES, value, known) or nearest(value, known)
+
+
+def _meant(table: str, word: str, known: Sequence[str]) -> list[str]:
+    """The known words that differ in cases and `_` only, or that mean the same in the table."""
+    same = [one for one in known if plain(one) == plain(word)]
+    return same or [
+        one for one in called_here(table, word) if one in known or "=" in one or "." in one
+    ]
+
+
 def nearest_key(key: str, keys: Sequence[str]) -> list[str]:
     """Full keys that `key` was probably meant to be: one or two, best first.
 
-    A misspelt first word is mended alone; else a right last word counts most (`lr` -> `local.lr`),
-    then the whole key, then a near last word.
+    What the field calls so comes first. A misspelt first word is mended alone; else a right last
+    word counts most (`lr` -> `local.lr`), then the whole key, then a near last word.
 
     >>> nearest_key("algoritm.mu", ["rounds", "algorithm.mu", "local.lr"])
     ['algorithm.mu']
@@ -27,6 +69,9 @@ def nearest_key(key: str, keys: Sequence[str]) -> list[str]:
     ['local.lr']
     """
     keys = [known for known in keys if known != key]
+    said = [known for known in called_here(KEYS, key) if known in keys]
+    if said:
+        return said
     first, dot, rest = key.partition(".")
     firsts = {known.partition(".")[0]: None for known in keys}
     if dot and first not in firsts and (near := nearest(first, firsts)):
@@ -52,7 +97,7 @@ def did_you_mean(words: Sequence[str]) -> str:
 
 def no_choice(group: str, name: object, choices: Sequence[str]) -> str:
     """The sentence for a choice that a group does not have."""
-    near = did_you_mean(nearest(str(name), choices))
+    near = did_you_mean(nearest_choice(group, str(name), choices))
     return f"{group}={name} is not known{near} (choices: {', '.join(choices) or 'none'})"
 
 
@@ -69,7 +114,7 @@ def no_option(
     `holders` are the group's other choices that have it.
     """
     start = f"{group}={name} has no option {option!r}"
-    near = nearest(option, options)
+    near = nearest_option(group, option, options)
     if near:
         return start + did_you_mean(near)
     if holders:

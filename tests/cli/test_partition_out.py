@@ -26,12 +26,14 @@ def test_a_split_is_written_and_trained_on(fedrun, folder: Path) -> None:
         ("partition=file", ["partition.path"]),
         ("partition=file partition.path=no.npz", ["partition.path=no.npz", "no such file"]),
         ("--out split.txt", ["--out split.txt", ".npz"]),
+        ("--out none/split.npz", ["--out none/split.npz cannot be written", "No such file"]),
         ("partition=label_swap --out split.npz", ["--out split.npz", "label_swap/permutation@1"]),
     ],
 )
 def test_mistakes_are_two_lines_at_most(fedrun, words: str, names: list[str]) -> None:
     answer = fedrun(f"partition data=wine {words}", code=2)
     assert len(answer.err.splitlines()) <= 2
+    assert not answer.out  # no tables, below which a refusal would be missed
     assert all(name in answer.err for name in names)
     assert not Path("split.npz").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import struct
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from fedrun.core.option import ConfigError
+from fedrun.data import _known
+from fedrun.data.fashion_mnist import fashion_mnist
 from fedrun.data.mnist import mnist
 
 REAL = Path(
@@ -63,6 +66,40 @@ def test_files_that_do_not_fit(
     write(folder, "train", images, labels)
     with pytest.raises(ConfigError, match=message):
         mnist(root=str(folder))
+
+
+@pytest.mark.parametrize("half", ["train", "t10k"])
+def test_files_of_another_set_are_refused(folder: Path, half: str, monkeypatch) -> None:
+    packed = (folder / f"{half}-labels-idx1-ubyte.gz").read_bytes()
+    digest = hashlib.sha256(gzip.decompress(packed)).hexdigest()
+    monkeypatch.setattr(_known, "LABELS", {digest: _known.FASHION_MNIST})
+    assert len(fashion_mnist(root=str(folder)).train) == 3
+    with pytest.raises(ConfigError) as error:
+        mnist(root=str(folder))
+    assert str(error.value) == (
+        f"data=mnist: {folder} holds Fashion-MNIST's files ({half}-labels-idx1-ubyte.gz);"
+        " take data=fashion_mnist"
+    )
+
+
+@pytest.mark.skipif(
+    not all((REAL / name).is_dir() for name in ("mnist", "fashion_mnist")),
+    reason="the real files are not here",
+)
+@pytest.mark.parametrize(
+    ("read", "other", "title"),
+    [(mnist, "fashion_mnist", "Fashion-MNIST"), (fashion_mnist, "mnist", "MNIST")],
+)
+def test_the_real_files_are_told_apart(read, other: str, title: str, tmp_path: Path) -> None:
+    labels = [gzip.decompress(file.read_bytes()) for file in (REAL / other).glob("*-labels-*.gz")]
+    digests = {hashlib.sha256(label).hexdigest() for label in labels}
+    assert digests == {key for key, known in _known.LABELS.items() if known.data == other}
+    with pytest.raises(ConfigError, match=f"holds {title}'s files .* take data={other}$"):
+        read(root=str(REAL / other))
+    for file in (REAL / other).glob("*-ubyte.gz"):  # and unpacked
+        (tmp_path / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
+    with pytest.raises(ConfigError, match=f"holds {title}'s files .* take data={other}$"):
+        read(root=str(tmp_path))
 
 
 @pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason="the real files are not here")

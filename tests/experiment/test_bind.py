@@ -101,7 +101,8 @@ A = "algorithm=a_plugin:method"
         ("mu", 10**400, "is not a finite number (accepted: a number of at least 0)"),
         ("clip", 0, "algorithm.clip=0 is out of range (accepted: a number above 0 or null)"),
         ("clip", "x", "algorithm.clip='x' is not a number (accepted: a number above 0 or null)"),
-        ("hidden", 3, "algorithm.hidden=3 is not a list (accepted: a list, each a whole number of at least 1)"),
+        ("hidden", 3, "algorithm.hidden=3 is not a list; in brackets it is: [3] (accepted: a list, each a whole number of at least 1)"),
+        ("hidden", 0, "algorithm.hidden=0 is not a list (accepted: a list, each a whole number of at least 1)"),
         ("hidden", [3, 0], "algorithm.hidden[1]=0 is out of range (accepted: a list, each a whole number of at least 1)"),
         ("hidden", [3.0], "algorithm.hidden[0]=3.0 is not a whole number (accepted: a list, each a whole number of at least 1)"),
         ("weights", "unifrom", "algorithm.weights='unifrom' is not known; did you mean 'uniform'? (accepted: examples, uniform)"),
@@ -177,7 +178,8 @@ def test_a_plugin_that_asks_for_more_than_there_is():
 
 def test_a_shipped_factory_that_asks_for_more_is_our_bug():
     with pytest.raises(AssertionError, match="asks for 'server'"):
-        bind("algorithm", {"name": "fedprox", "mu": 1.0, "weights": "examples"}).call(task=1)
+        node = {"name": "fedprox", "mu": 1.0, "adapt": 0.0, "weights": "examples"}
+        bind("algorithm", node).call(task=1)
 
 
 @pytest.mark.parametrize(("content", "message"), [
