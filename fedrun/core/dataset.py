@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fedrun.core.option import ConfigError
 from fedrun.core.preparation import Preparation
 
 Array = npt.NDArray[Any]
@@ -34,7 +35,8 @@ class Spec:
     vocabulary: int | None = None
 
     def __post_init__(self) -> None:
-        assert self.kind != "tokens" or self.vocabulary is not None, "the next token of numbers"
+        if self.kind == "tokens" and self.vocabulary is None:
+            raise ConfigError("Spec(kind=tokens) predicts the next token; it needs a vocabulary")
 
     @property
     def labelled(self) -> bool:
@@ -86,19 +88,45 @@ class Dataset:
     prepared: Preparation | None = None
 
     def __post_init__(self) -> None:
-        spec = self.spec
-        for features in self.prepared.lists() if self.prepared else ():
-            assert len(features) == spec.input_shape[0], (len(features), spec.input_shape)
-        input_type = np.float32 if spec.vocabulary is None else np.int64
+        features = self.prepared.lists() if self.prepared else ()
+        for each in features:
+            assert len(each) == self.spec.input_shape[0], (len(each), self.spec.input_shape)
+        self._check("training", self.train)
+        self._check("test", self.test)
+
+    def _check(self, which: str, split: Split) -> None:
+        """Types, shapes and ranges: a user's own reader may be mistaken about any of them."""
+        spec, start = self.spec, f"data set {self.name}: its {which}"
+        tokens = spec.vocabulary is not None
+        parts = [("inputs", split.x, np.int64 if tokens else np.float32, spec.input_shape)]
         target_type = np.float32 if spec.kind == "number" else np.int64
-        for split in (self.train, self.test):
-            assert split.x.dtype == input_type, split.x.dtype
-            assert split.x.shape == (len(split), *spec.input_shape), split.x.shape
-            assert split.y.dtype == target_type, split.y.dtype
-            assert split.y.shape == (len(split), *spec.target_shape), split.y.shape
-            if spec.vocabulary is not None and len(split):
-                assert split.x.min() >= 0, "a token below 0"
-                assert split.x.max() < spec.vocabulary, "a token beyond the vocabulary"
+        parts.append(("targets", split.y, target_type, spec.target_shape))
+        if split.client is not None:
+            parts.append(("owners (Split.client)", split.client, np.int64, ()))
+        for what, array, dtype, shape in parts:
+            wanted = f"{np.dtype(dtype)} of shape {(len(split), *shape)}"
+            if not isinstance(array, np.ndarray):
+                raise ConfigError(
+                    f"{start} {what} are a {type(array).__name__}; expected is a NumPy array of "
+                    f"{wanted}"
+                )
+            if array.dtype != dtype or array.shape != (len(split), *shape):
+                raise ConfigError(
+                    f"{start} {what} are {array.dtype} of shape {array.shape}; expected is "
+                    f"{wanted}, as Spec(kind={spec.kind}, vocabulary={spec.vocabulary}) says"
+                )
+        ranges = [("tokens", split.x, spec.vocabulary or 0)] if tokens else []
+        if spec.kind != "number":
+            ranges.append(("targets", split.y, max(2, spec.outputs)))
+        if split.client is not None:
+            named = len(self.client_names) if which == "training" else 0  # others are strangers
+            ranges.append(("owners (Split.client)", split.client, named or 2**63))
+        for what, array, end in ranges:
+            low, high = int(array.min(initial=0)), int(array.max(initial=0))
+            if low < 0 or high >= end:
+                raise ConfigError(
+                    f"{start} {what} go from {low} to {high}; expected is 0 to {end - 1}"
+                )
 
     @cached_property
     def fingerprint(self) -> str:

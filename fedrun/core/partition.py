@@ -133,8 +133,28 @@ def partition(
     test set is shared out in the same proportions as the training set (`matched_test`).
     """
     held = Ragged.of([np.sort(rows) for rows in train])
+    refuse_shared(f"partition rule {rule}", "training", held, len(dataset.train))
     named = tuple(names) if names else Numbers(range(len(train)))
     return Partition(rule, held, matched_test(dataset, held), named)
+
+
+def refuse_shared(start: str, which: str, held: Ragged, rows: int) -> None:
+    """A `ConfigError`, which begins with `start`, where a row is out of range or held twice."""
+    inside = (held.rows >= 0) & (held.rows < rows)
+    if not inside.all():
+        place = int(np.argmin(inside))
+        raise ConfigError(
+            f"{start}: {which} row {held.rows[place]} is out of range; rows are 0 to {rows - 1} "
+            f"(client {held.owner[place]} was given it)"
+        )
+    times = np.bincount(held.rows, minlength=rows)
+    if times.max(initial=0) > 1:
+        row = int(np.argmax(times > 1))
+        first, second = np.sort(held.owner[held.rows == row])[:2]
+        raise ConfigError(
+            f"{start}: {which} row {row} is held twice, by clients {first} and {second}; each row "
+            f"has one client"
+        )
 
 
 def matched_test(dataset: Dataset, held: Ragged) -> Ragged:

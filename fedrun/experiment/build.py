@@ -38,6 +38,7 @@ from fedrun.experiment.protection import (
     told_of_preparation,
 )
 from fedrun.experiment.settings import Settings, read_settings
+from fedrun.experiment.sound import refuse_missing, refuse_overlap
 
 GROUPS = (
     "data", "partition", "model", "local", "server", "algorithm", "privacy", "system", "engine",
@@ -80,6 +81,7 @@ def hold(values: Mapping[str, Any]) -> Holdings:
     settings = read_settings(values)
     bound = bind_all(choices.nodes({group: values[group] for group in GROUPS}))
     dataset = made(bound["data"], Dataset)
+    refuse_missing(bound["data"].name, dataset)
     partition = made(
         bound["partition"],
         Partition,
@@ -88,6 +90,7 @@ def hold(values: Mapping[str, Any]) -> Holdings:
         draw=generator(settings.seed, "partition"),
     )
     dataset = partition.data or dataset
+    refuse_overlap(bound["partition"].name, partition, dataset)
     empty = int((partition.train.sizes == 0).sum())
     if empty:
         raise ConfigError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedrun.core.dataset import Dataset
 from fedrun.core.option import ConfigError
-from fedrun.core.partition import Numbers, Partition, Ragged, matched_test
+from fedrun.core.partition import Numbers, Partition, Ragged, matched_test, refuse_shared
 from fedrun.partition._read import read_json, read_npz
 
 
@@ -96,16 +96,5 @@ def _check_data(path: str, facts: dict[str, Any], dataset: Dataset) -> None:
 def _checked(path: str, which: str, held: Ragged, rows: int) -> Ragged:
     """In range, nobody's twice, ascending within a client."""
     ragged = Ragged(held.rows[np.lexsort((held.rows, held.owner))], held.offsets)
-    bad = ragged.rows[(ragged.rows < 0) | (ragged.rows >= rows)]
-    if len(bad):
-        raise ConfigError(
-            f"partition.path={path}: {which} row {bad[0]} is out of range; rows are 0 to {rows - 1}"
-        )
-    holders = np.bincount(ragged.rows, minlength=rows)
-    if (twice := np.flatnonzero(holders > 1)).size:
-        clients = ragged.owner[ragged.rows == twice[0]]
-        raise ConfigError(
-            f"partition.path={path}: {which} row {twice[0]} is held twice, by clients "
-            f"{clients[0]} and {clients[1]}; each row has one client"
-        )
+    refuse_shared(f"partition.path={path}", which, ragged, rows)
     return ragged

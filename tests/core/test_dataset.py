@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fedrun.core.dataset import Dataset, Spec, Split
+from fedrun.core.option import ConfigError
 
 
 def dataset():
@@ -42,17 +43,35 @@ def test_owners_count():
 
 
 @pytest.mark.parametrize(
-    ("x", "y"),
+    ("wrong", "told"),
     [
-        (np.zeros((3, 2)), np.zeros(3, np.int64)),
-        (np.zeros((3, 4), np.float32), np.zeros(3, np.int64)),
-        (np.zeros((3, 2), np.float32), np.zeros(3, np.int32)),
-        (np.zeros((3, 2), np.float32), np.zeros((3, 1), np.int64)),
+        ({"x": np.zeros((3, 2))}, "inputs are float64 of shape (3, 2); expected is float32"),
+        ({"x": np.zeros((3, 4), np.float32)}, "expected is float32 of shape (3, 2), as Spec"),
+        ({"x": [[0.0, 1.0]] * 3}, "inputs are a list; expected is a NumPy array of float32"),
+        ({"y": np.zeros(3, np.int32)}, "targets are int32 of shape (3,); expected is int64"),
+        ({"y": np.zeros((3, 1), np.int64)}, "(3, 1); expected is int64 of shape (3,)"),
+        ({"y": np.array([0, 2, 1])}, "targets go from 0 to 2; expected is 0 to 1"),
+        ({"y": np.array([0, -1, 1])}, "targets go from -1 to 1; expected is 0 to 1"),
+        ({"client": np.zeros(2, np.int64)}, "owners (Split.client) are int64 of shape (2,)"),
+        ({"client": np.array([0, 1, -1])}, "owners (Split.client) go from -1 to 1; expected is 0"),
     ],
 )
-def test_wrong_types_and_shapes_are_our_own_mistake(x, y):
-    with pytest.raises(AssertionError):
-        replace(dataset(), train=Split(x, y))
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_wrong_types_shapes_and_ranges_are_told_in_a_line(wrong, told, split):
+    right = {"x": np.zeros((3, 2), np.float32), "y": np.zeros(3, np.int64)}
+    with pytest.raises(ConfigError) as error:
+        replace(dataset(), client_names=tuple("abcd"), **{split: Split(**{**right, **wrong})})
+    assert str(error.value).startswith(f"data set toy: its {split}")
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_owner_who_trains_has_a_name_where_owners_are_named():
+    split = Split(np.zeros((3, 2), np.float32), np.zeros(3, np.int64), np.array([0, 1, 3]))
+    named = replace(dataset(), client_names=tuple("abcd"))
+    replace(named, train=split, test=replace(split, client=split.client + 1))
+    with pytest.raises(ConfigError, match=r"training owners .* go from 0 to 3; expected is 0 to 2"):
+        replace(named, train=split, client_names=tuple("abc"))
 
 
 def text(kind="tokens", vocabulary=5, x=4, y_shape=(3, 2)):
@@ -71,8 +90,8 @@ def test_tokens_are_whole_numbers_below_the_vocabulary():
     [{"x": 5}, {"x": -1}, {"y_shape": (3,)}, {"kind": "classes"}, {"vocabulary": None},
      {"kind": "classes", "vocabulary": None, "y_shape": (3,)}],
 )  # fmt: skip
-def test_wrong_tokens_are_our_own_mistake(wrong):
-    with pytest.raises(AssertionError):
+def test_wrong_tokens_are_refused(wrong):
+    with pytest.raises(ConfigError):
         text(**wrong)
 
 

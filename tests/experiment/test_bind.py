@@ -177,8 +177,8 @@ def test_a_plugin_that_asks_for_more_than_there_is():
 
 
 def test_a_shipped_factory_that_asks_for_more_is_our_bug():
+    node = {"name": "fedprox", "mu": 1.0, "adapt": 0.0, "weights": "examples"}
     with pytest.raises(AssertionError, match="asks for 'server'"):
-        node = {"name": "fedprox", "mu": 1.0, "adapt": 0.0, "weights": "examples"}
         bind("algorithm", node).call(task=1)
 
 
