@@ -154,12 +154,15 @@ def test_a_setting_may_have_lost_before_each_of_its_seeds_has_begun(fedrun, writ
     ("file", "change", "why"),
     [
         ("metrics.jsonl", lambda text: text.splitlines(True)[0], "is not the one that the run"),
-        ("metrics.jsonl", lambda text: text.replace("0.", "0.9", 1), "is not the one that the run"),
-        ("metrics.jsonl", lambda text: text.replace('accuracy": 0', 'accuracy": null, "a": 0'),
-         "is None"),
-        ("metrics.jsonl", lambda text: "{", "is damaged"),
-        ("manifest.json", lambda text: text.replace('"versions": {', '"versions": {"a": "b",'),
-         "does not match its own seal"),
+        pytest.param("metrics.jsonl", lambda text: text.replace("0.", "0.9", 1),
+                     "is not the one that the run", marks=pytest.mark.slow),
+        pytest.param("metrics.jsonl",
+                     lambda text: text.replace('accuracy": 0', 'accuracy": null, "a": 0'),
+                     "is None", marks=pytest.mark.slow),
+        pytest.param("metrics.jsonl", lambda text: "{", "is damaged", marks=pytest.mark.slow),
+        pytest.param("manifest.json",
+                     lambda text: text.replace('"versions": {', '"versions": {"a": "b",'),
+                     "does not match its own seal", marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_run_that_was_changed_is_not_judged_and_takes_no_other_with_it(
@@ -198,6 +201,7 @@ def test_what_is_wrong_is_said_before_anything_runs(fedrun, write, folder: Path)
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.slow
 def test_a_file_of_a_shipped_name_has_a_verdict_of_its_own(fedrun, write, folder: Path) -> None:
     own = write("heart_fedavg", "value: 0.4, band: [0.99, 1], seeds: [0]")
     fedrun(f"reproduce {own}", code=1)
@@ -293,6 +297,7 @@ def test_the_list(fedrun, write, runs: Path) -> None:
     assert all(each["minutes"] < 1 and each["last"] is None for each in listed)
 
 
+@pytest.mark.slow
 def test_the_list_knows_the_last_verdict(fedrun, folder: Path) -> None:
     kept = folder / "runs/reproduce/heart_fedavg.json"
     kept.parent.mkdir(parents=True)

@@ -59,6 +59,7 @@ def test_a_choice_that_nothing_is_like() -> None:
         factory.check_choice("model", "xyz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
