@@ -314,12 +314,15 @@ def test_rdp_falls_with_noise_and_delta_and_grows_with_rounds_and_rate(q, z, rou
 @settings(max_examples=8, deadline=None)
 @given(st.sampled_from([0.001, 0.01, 0.1]), st.sampled_from([1.0, 2.0, 20.0]), counts)
 def test_pld_grows_with_rounds_and_stays_below_rdp(q, z, rounds):
+    grid = 1e-3  # coarse, to be quick; a few steps of it are what rounding adds
+
     def found(rounds):
-        return by(bounds([(poisson(q, z), rounds)], 1e-5, "add_remove", interval=1e-3))
+        return by(bounds([(poisson(q, z), rounds)], 1e-5, "add_remove", interval=grid))
 
     here, later = found(rounds), found(2 * rounds)
-    assert here["pld"] <= here["rdp"]
-    assert here["pld"] <= later["pld"]
+    slack = 0.0 if here["rdp"] > 10 * grid else 10 * grid
+    assert here["pld"] <= here["rdp"] + slack
+    assert here["pld"] <= later["pld"] + slack
 
 
 def test_pld_stays_below_rdp_where_losses_are_far_below_the_grid():
