@@ -11,7 +11,8 @@ MLSys 2020, algorithm 2: client k minimises h_k(w; w_t) = F_k(w) + mu/2 |w - w_t
 | by how much mu is adapted (section 5.3.2) | adapt |
 
 Adaptive mu is the paper's heuristic: mu grows by 0.1 when f has grown, and falls by 0.1 when f has
-fallen five times in a row. The paper begins with 1 on IID data and 0 on others.
+fallen, here: has not grown, five times in a row. The paper begins with 1 on IID data and 0 on
+others.
 
 Differs: the paper draws clients in proportion to n_k and averages them uniformly; here both are
 options of their own (`clients.sampling`, `algorithm.weights`), set as in FedAvg by default. f is
@@ -91,8 +92,8 @@ def fedprox(
 
 
 def adapted(pull: Tensor, loss: Tensor, step: float) -> Tensor:
-    """float64 [3]: mu, the last loss, and how often in a row the loss has fallen (-1: there was no
-    loss yet), when a new loss is known."""
+    """float64 [3]: mu, the last loss, and how often in a row the loss has not grown (-1: there was
+    no loss yet), when a new loss is known."""
     mu, last, falls = pull.tolist()
     now = loss.item()
     if falls >= 0 and now > last:

@@ -95,8 +95,8 @@ def _found(composed: Composed, digest: str) -> Job:
     return Job(composed, place, statuses[place])
 
 
-def nobody(job: Job) -> bool:
-    """Of all the runs none has lost."""
+def never(job: Job) -> bool:
+    """All runs are wanted to their end."""
     return False
 
 
@@ -105,7 +105,7 @@ def run(
     processes: int,
     watcher: Watcher,
     launcher: Launcher | None = None,
-    lost: Callable[[Job], bool] = nobody,
+    lost: Callable[[Job], bool] = never,
 ) -> dict[Path, str]:
     """Bring the unfinished ones to their end, `processes` at a time; what failed, and why.
 

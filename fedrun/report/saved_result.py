@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fedrun.core.option import RunError
 from fedrun.experiment import choices
 from fedrun.experiment.files import read_json, write_json
-from fedrun.report import baseline as baselines
+from fedrun.report.baseline import FOLDER as SHIPPED
 from fedrun.report.baseline import Baseline, shipped
 
 if TYPE_CHECKING:
@@ -75,5 +75,6 @@ def root_of(overrides: list[str]) -> Path:
 def _file(root: Path, baseline: Baseline) -> Path:
     """A file of one's own does not take the place of the shipped one of that name."""
     name, folder = baseline.name, root / FOLDER
-    own = name in shipped() and baseline.config != f"{baselines.FOLDER}/{name}"
-    return folder / "own" / f"{name}.json" if own else folder / f"{name}.json"
+    if baseline.config != f"{SHIPPED}/{name}" and name in shipped():
+        folder /= "own"
+    return folder / f"{name}.json"
