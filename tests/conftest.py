@@ -32,6 +32,14 @@ Build = Callable[..., Experiment]
 Play = Callable[..., list[Event]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """What tests write need not outlive a power cut; programs that they start still wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def federation() -> Build:
     """federation("algorithm=fedprox", "algorithm.mu=1") -> Experiment, of one round unless told.
@@ -47,7 +55,7 @@ def federation() -> Build:
 
 
 def values(overrides: list[str]) -> dict[str, Any]:
-    """What `compose` gives. Hydra takes 70 ms each time; so each choice is composed once, and what
+    """What `compose` gives. Hydra takes 70 ms a set of choices; so each is composed alone, and what
     it changes, and settings of keys that are there, are laid over it here. All else is left to
     Hydra."""
     choosing = [text for text in overrides if text.partition("=")[0] in groups()]

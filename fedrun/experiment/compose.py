@@ -18,6 +18,7 @@ import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -29,8 +30,9 @@ from fedrun.experiment.signature import NEEDED
 
 __all__ = ["Composed", "compose", "config_hash", "dump"]
 
-Bases = dict[tuple[str, ...], DictConfig]
 FILE = "config"  # the group and the name under which a user's file is merged
+KEPT = 256
+_bases: dict[str, DictConfig] = {}
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,10 @@ class Composed:
         return [f"config={self.config_name}", *self.overrides] if named else self.overrides
 
 
-def compose(
-    config: str = choices.CONTENTS, overrides: Sequence[str] = (), bases: Bases | None = None
-) -> Composed:
-    """The config that `config=CONFIG OVERRIDES...` stands for; ConfigError for a user's mistake.
-
-    bases: what Hydra has made of the same choices, filled and read: of many command lines that
-    differ in other keys each then costs a tenth.
-    """
+def compose(config: str = choices.CONTENTS, overrides: Sequence[str] = ()) -> Composed:
+    """The config that `config=CONFIG OVERRIDES...` stands for; ConfigError for a user's mistake."""
     line = command_line.read(overrides)
-    key = (config, *line.choosing)
-    merged = _laid_over(bases[key], line) if bases is not None and key in bases else None
-    if merged is None:
-        merged = _composed(config, line, None if bases is None else (bases, key))
-    values = resolve.resolved(merged)
+    values = resolve.resolved(_merged(config, line))
     chosen = {group: named(values, group) for group in choices.groups() if group in values}
     return Composed(values, chosen, config, list(overrides))
 
@@ -74,9 +66,8 @@ def named(values: Mapping[str, Any], group: str) -> str:
     return ",".join(str(node.get("name")) for node in nodes)
 
 
-def _composed(
-    config: str, line: command_line.CommandLine, keep: tuple[Bases, tuple[str, ...]] | None
-) -> DictConfig:
+def _merged(config: str, line: command_line.CommandLine) -> DictConfig:
+    """Let Hydra merge; where it cannot, say which argument is to blame."""
     file = layer.Layer() if config == choices.CONTENTS else layer.load(config)
     for group, choice in file.choices.items():
         if group not in line.chosen:
@@ -84,44 +75,44 @@ def _composed(
                 factory.check_choice(group, name)
     file = layer.beneath(file, line.chosen)
     chosen = [*line.choosing, f"+{FILE}={FILE}"] if file != layer.Layer() else line.choosing
-    with _hydra(_stored(file, line.chosen)):
-        merged = _merged(chosen, line)
-        if keep:
-            keep[0][keep[1]] = hydra.compose(choices.CONTENTS, chosen)
-    return merged
-
-
-def _laid_over(base: DictConfig, line: command_line.CommandLine) -> DictConfig | None:
-    """What Hydra does with the other arguments once the chosen files are merged; None where it
-    refuses one, for which it is asked again from the start."""
-    merged = deepcopy(base)
     try:
-        ConfigLoaderImpl._apply_overrides_to_config(line.setting, merged)
-    except (HydraException, OmegaConfBaseException):
-        return None
-    return merged
-
-
-def _merged(chosen: list[str], line: command_line.CommandLine) -> DictConfig:
-    """Let Hydra merge; where it cannot, say which argument is to blame."""
-    arguments = [str(override.input_line) for override in line.setting]
-    try:
-        return hydra.compose(choices.CONTENTS, [*chosen, *arguments])
+        base = _base(chosen, _stored(file, line.chosen))
     except (HydraException, OmegaConfBaseException) as error:
-        bind.refuse(_to_blame(chosen, line))
+        raise ConfigError(f"the config does not fit: {command_line.brief(error)}") from error
+    try:
+        return _laid_over(base, line.setting)
+    except (HydraException, OmegaConfBaseException) as error:
+        bind.refuse(_to_blame(base, line.setting))
         raise ConfigError(f"the config does not fit: {command_line.brief(error)}") from error
 
 
-def _to_blame(chosen: list[str], line: command_line.CommandLine) -> list[str]:
+def _base(chosen: list[str], nodes: dict[str, dict[str, Any]]) -> DictConfig:
+    """What Hydra makes of the choices. It takes most of the time of composing, and many command
+    lines differ in other keys alone: so the last ones are kept."""
+    key = repr((choices.folder(), chosen, nodes))
+    if key not in _bases:
+        with _hydra(nodes):
+            base = hydra.compose(choices.CONTENTS, chosen)
+        if len(_bases) == KEPT:
+            _bases.clear()
+        _bases[key] = base
+    return _bases[key]
+
+
+def _laid_over(base: DictConfig, setting: Sequence[Override]) -> DictConfig:
+    """What Hydra does with the other arguments once the chosen files are merged."""
+    merged = deepcopy(base)
+    ConfigLoaderImpl._apply_overrides_to_config(list(setting), merged)
+    return merged
+
+
+def _to_blame(base: DictConfig, setting: Sequence[Override]) -> list[str]:
     """A sentence for each argument that cannot be laid over the config as it is without them."""
-    try:
-        values = OmegaConf.to_container(hydra.compose(choices.CONTENTS, chosen))
-    except (HydraException, OmegaConfBaseException):
-        return []
+    values = OmegaConf.to_container(base)
     assert isinstance(values, dict)
     plain = {str(key): value for key, value in values.items()}
     unknown, unfit = [], []
-    for override in line.setting:
+    for override in setting:
         key, argument = override.key_or_group, str(override.input_line)
         new = override.is_add() or override.is_force_add()
         missing = command_line.unknown(key, plain)
@@ -131,7 +122,7 @@ def _to_blame(chosen: list[str], line: command_line.CommandLine) -> list[str]:
             unknown.append(missing)
         else:
             try:
-                hydra.compose(choices.CONTENTS, [*chosen, argument])
+                _laid_over(base, [override])
             except (HydraException, OmegaConfBaseException) as error:
                 unfit.append(f"{argument[:60]} does not fit: {command_line.brief(error)}")
     return unknown + unfit

@@ -18,7 +18,7 @@ from fedrun.core.option import ConfigError
 from fedrun.experiment import batch, choices, tracking
 from fedrun.experiment.batch import Job
 from fedrun.experiment.bind import bind_all
-from fedrun.experiment.compose import Bases, compose, config_hash
+from fedrun.experiment.compose import compose, config_hash
 from fedrun.experiment.files import read_json
 from fedrun.experiment.lock import take_lock
 from fedrun.experiment.measurable import check_metric
@@ -151,15 +151,14 @@ def plan(
 class Checker:
     """Finds the run of each point, its config checked as far as it can be without the data.
 
-    known: runs by the hash of their configs; bases, sound: what need not be done again
+    known: runs by the hash of their configs; sound: what need not be done again
     """
 
     known: dict[str, Job] = field(default_factory=dict)
-    bases: Bases = field(default_factory=dict)
     sound: set[str] = field(default_factory=set)
 
     def job(self, point: Point) -> Job:
-        composed = compose(point.config, point.overrides, self.bases)
+        composed = compose(point.config, point.overrides)
         job = batch.job(composed, self.known)
         if job.composed is composed:  # else the same config was checked already
             self.check(composed.values)

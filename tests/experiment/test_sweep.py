@@ -7,7 +7,7 @@ import pytest
 
 from fedrun.core.option import ConfigError, RunError
 from fedrun.experiment import run, sweep
-from fedrun.experiment.compose import Bases, compose
+from fedrun.experiment.compose import compose
 from fedrun.experiment.sweep_cost import cohort, seconds, updates
 from fedrun.experiment.sweep_record import read_sweep
 
@@ -143,36 +143,3 @@ def test_what_it_costs() -> None:
     assert seconds(cells[1], cells) == pytest.approx(40.0)
     cells[6].round = 5  # seed=1 per_round=0.5 lr=0.1
     assert seconds(cells[6], cells) == pytest.approx(5.0)
-
-
-LAID_OVER = [
-    ["seed=3", "local.lr=0.5", "model.hidden=[8,8]"],
-    ["seed=4", "rounds='${seed}'", "device=auto"],
-    ["clients.unseen=[1,2]", "clients.per_round=0.5", "name='x y'", "stop.metric=null"],
-    ["+extra=1", "seed=5"],
-    ["~stop.value", "seed=5"],
-    ["nonsense=1", "seed=5"],
-    ["rounds={a:1}"],
-    ["rounds=${seed}"],
-]
-
-
-@pytest.mark.slow
-def test_composing_on_a_base_is_composing(root: Path) -> None:
-    (root / "mine.yaml").write_text("algorithm: {name: fedprox, mu: 0.5}\nseed: 9\n")
-
-    def outcome(config: str, words: list[str], bases: Bases | None) -> object:
-        try:
-            return compose(config, words, bases).values
-        except ConfigError as error:
-            return str(error)
-
-    bases: Bases = {}
-    for config in ("train", "mine.yaml"):
-        compose(config, [], bases)
-        for words in LAID_OVER:
-            assert outcome(config, words, bases) == outcome(config, words, None), words
-    assert len(bases) == 2
-    compose("train", ["algorithm=fedprox"], bases)
-    assert len(bases) == 3
-    assert compose("train", ["algorithm=fedprox", "seed=1"], bases).values["seed"] == 1
