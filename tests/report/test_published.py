@@ -9,7 +9,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,15 +41,23 @@ def test_a_published_number_comes_out(baseline: Baseline, tmp_path: Path) -> Non
         pytest.skip(f"needs data files; {DATA} is not there (FEDRUN_TEST_DATA=FOLDER)")
     runs = os.environ.get("FEDRUN_TEST_RUNS") or tmp_path
     words = ["reproduce", baseline.name, f"data.root={DATA}", f"run.root={runs}", "--json"]
+    result = reproduced(words)
+    while " is in use: " in str(result["words"]):  # a test beside this one is at a run of both
+        time.sleep(1)
+        result = reproduced(words)
+    assert (result["verdict"] not in ("within", "measured")) == bool(baseline.expect.miss), result[
+        "words"
+    ]
+
+
+def reproduced(words: list[str]) -> dict[str, Any]:
     answer = subprocess.run(
         [sys.executable, "-m", "fedrun", *words],
         capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
     assert answer.stdout, answer.stderr
     (result,) = json.loads(answer.stdout)
-    assert (result["verdict"] not in ("within", "measured")) == bool(baseline.expect.miss), result[
-        "words"
-    ]
+    return dict(result)
 
 
 @pytest.mark.slow
