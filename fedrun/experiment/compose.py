@@ -31,7 +31,7 @@ from fedrun.experiment.signature import NEEDED
 __all__ = ["Composed", "compose", "config_hash", "dump"]
 
 FILE = "config"  # the group and the name under which a user's file is merged
-KEPT = 256
+KEPT = 1024  # sets of choices, of 0.1 MB each: more than most sweeps have
 _bases: dict[str, DictConfig] = {}
 
 
@@ -88,7 +88,7 @@ def _merged(config: str, line: command_line.CommandLine) -> DictConfig:
 
 def _base(chosen: list[str], nodes: dict[str, dict[str, Any]]) -> DictConfig:
     """What Hydra makes of the choices. It takes most of the time of composing, and many command
-    lines differ in other keys alone: so the last ones are kept."""
+    lines differ in other keys alone: so it is kept. Files' contents are part of the key."""
     key = repr((choices.folder(), chosen, nodes))
     if key not in _bases:
         with _hydra(nodes):

@@ -533,7 +533,7 @@ LAID_OVER = [
 
 @pytest.mark.parametrize("words", LAID_OVER)
 def test_laid_over_what_is_kept_it_is_what_hydra_composes(words):
-    assert compose("train", words).values == compose("train", words).values
+    compose("train", words)  # from now on what Hydra makes of the choices is kept
     with hydra.initialize_config_dir(str(choices.folder()), version_base=None):
         assert compose("train", words).values == resolved(hydra.compose("train", words))
 
