@@ -8,7 +8,7 @@ server averages w, and a client uses alpha v + (1 - alpha) w.
 | --- | --- |
 | w | model |
 | v_i | model, in client i's state |
-| alpha_i | alpha, in client i's state |
+| alpha_i | alpha, in client i's state and rows |
 | eta | local.lr |
 
 Its equation 10 adapts alpha_i along <v_i - w, grad f(alpha v_i + (1 - alpha) w)>, held in [0, 1].
@@ -72,6 +72,7 @@ def apfl(
             weight=client_weights(clients, weights),
             trained=trained,
             state=Tree(model=trained.params["personal"], alpha=part),
+            noted=Tree(alpha=part),
         )
 
     def personal(clients: Clients, message: Tree) -> Tree:

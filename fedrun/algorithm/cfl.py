@@ -9,7 +9,7 @@ authors' code: FedAvg in each cluster, and a cluster whose members disagree is c
 | symbol | name |
 | --- | --- |
 | theta_c | models, by number |
-| c(i) | cluster, int64 over all clients; -1 for those that never take part |
+| c(i) | cluster, int64 over all clients; -1 for those that never take part; in rows, as trained |
 | Delta_i | update |
 | eps_1, eps_2 | eps1, eps2 |
 
@@ -73,20 +73,22 @@ def cfl(
     """
     everybody("cfl", cohort, seen)
 
-    def own(clients: Clients, message: Tree) -> Tree:
-        cluster = message["cluster"][0].cpu()[clients.number]
+    def cluster_of(clients: Clients, message: Tree) -> Tensor:
+        cluster: Tensor = message["cluster"][0].cpu()[clients.number]
         if bool((cluster < 0).any()):
             cluster = torch.where(cluster < 0, best(clients, message["models"]), cluster)
-        return picked(message["models"], cluster)
+        return cluster
 
     def client_update(clients: Clients, message: Tree) -> Reply:
-        start = own(clients, message)
+        cluster = cluster_of(clients, message)
+        start = picked(message["models"], cluster)
         trained = clients.solve(start)
         return Reply(
             update=Tree(model=trained.params - start),
             weight=client_weights(clients, weights),
             trained=trained,
             state=clients.state,
+            noted=Tree(cluster=cluster),
         )
 
     def server_update(state: Tree, updates: Tree, round: Round) -> Tree:
@@ -137,7 +139,7 @@ def cfl(
         server_update=server_update,
         server_init=server_init,
         message=lambda state: Tree(models=state["models"], cluster=state["cluster"]),
-        personal=own,
+        personal=lambda clients, message: picked(message["models"], cluster_of(clients, message)),
         needs="each",
     )
 

@@ -66,6 +66,7 @@ def ifca(
             weight=client_weights(clients, weights),
             trained=trained,
             state=Tree(cluster=chosen),
+            noted=Tree(cluster=chosen),
         )
 
     def server_update(state: Tree, mean: Tree, round: Round) -> Tree:

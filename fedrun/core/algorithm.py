@@ -7,7 +7,7 @@ engine decides how. Shape suffix `_C`: a leading axis over the clients of a chun
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import torch
@@ -117,12 +117,15 @@ class Reply:
     """`update` (Tree_C) is all that leaves a client; `weight` [C] is its say in the mean.
 
     state: Tree_C to keep for these clients until they take part again.
+    noted: by name, numbers [C] for these clients' rows in the records, such as the cluster that
+        each chose; withheld with the rest of the rows where a guarantee hides clients.
     """
 
     update: Tree
     weight: Tensor
     trained: Trained
     state: Tree
+    noted: Tree = field(default_factory=Tree)
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ class Done:
     None once it is added up; state: Tree_C to keep; ok: bool [C], finite and accepted; heard: bool
     [C], whom the server takes for accepted: those too who send noise in the place of an update that
     is not finite, since to be missed would tell of it; measures: arrays [C] by name, for the
-    records of the clients.
+    records of the clients; noted: what the algorithm adds to them, see `Reply`.
     """
 
     sent: Total | Packets | None
@@ -211,6 +211,7 @@ class Done:
     heard: Array
     measures: dict[str, Array]
     packet_bytes: int
+    noted: dict[str, Array] = field(default_factory=dict)
 
 
 class Map(typing.Protocol):

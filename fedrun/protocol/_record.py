@@ -50,6 +50,8 @@ def record(state: State, cohort: Array, done: Sequence[Done], down_bytes: int) -
         "sim_seconds": [0.0] * count,
         "status": ["ok" if accepted else "rejected" for accepted in ok.tolist()],
     }
+    for name in done[0].noted if done else ():
+        rows[name] = finite(np.concatenate([part.noted[name] for part in done]))
     loss, correct, seen = figures["sums"][ok].sum(0).tolist()
     metrics: dict[str, Any] = {
         "clients/ok": int(ok.sum()),
@@ -100,7 +102,8 @@ def with_slow(
         if 0 < done < asked and row["status"] == "ok":
             row["status"] = "straggled"
         whole.append(row)
-    names = dropped(round, 0, 0)  # a row leaves out what it has no figure for
+    # A row leaves out what it has no figure for.
+    names = dict.fromkeys([*dropped(round, 0, 0), *line.clients.columns])
     columns = {name: [row.get(name) for row in whole] for name in names}
     missing = sum(row["status"] == "dropped" for row in whole)
     return replace(

@@ -101,11 +101,11 @@ def chunk(federation: Federation, message: Tree, job: Job) -> Done:
     if job.survey:
         assert algorithm.survey
         survey = algorithm.survey(clients, message_C)
-        update, weight, state = survey.update, survey.weight, Tree()
+        update, weight, state, noted = survey.update, survey.weight, Tree(), Tree()
         measures |= nothing_done(len(job.clients))
     else:
         reply = algorithm.client_update(clients, message_C)
-        update, weight, state = reply.update, reply.weight, reply.state
+        update, weight, state, noted = reply.update, reply.weight, reply.state, reply.noted
         measures["steps"] = reply.trained.steps.numpy()
         measures["sums"] = reply.trained.sums.numpy()
     model, rest = model_and_rest(update)
@@ -124,7 +124,8 @@ def chunk(federation: Federation, message: Tree, job: Job) -> Done:
     each = algorithm.needs == "each" and not job.survey
     heard = ok if federation.owed else ok | (packets.weight.cpu() > 0)
     sent = chain.kept(packets, heard) if each else chain.total(packets)
-    return Done(sent, state, ok.numpy(), heard.numpy(), measures, packet_bytes)
+    rows = {name: column.cpu().numpy() for name, column in noted.items()}
+    return Done(sent, state, ok.numpy(), heard.numpy(), measures, packet_bytes, rows)
 
 
 def jobs_of(

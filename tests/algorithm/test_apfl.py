@@ -33,6 +33,7 @@ def test_alpha_adapts_once_a_round(line, federation, play):
     expected = [0.5 - 0.1 * 2 * 0.47 * 0.38, 0.5 - 0.1 * 2 * 0.13 * 3.7]
     found = [two.state.bank.rows[k]["alpha"].item() for k in range(2)]
     assert found == pytest.approx(expected, rel=1e-5)
+    assert [row["alpha"] for row in two.clients] == found
 
 
 @pytest.mark.parametrize("alpha_lr", [1000, 3])

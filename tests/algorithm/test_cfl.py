@@ -29,6 +29,8 @@ def test_three_rounds_by_hand(engine, chunk, line, federation, play):
         assert biases(server) == pytest.approx(found, abs=1e-6)
         assert server["cluster"].tolist() == cluster
         assert server["model"]["1.bias"].item() == pytest.approx(found[0], abs=1e-6)
+    trained_in = [[row["cluster"] for row in event.clients] for event in events]
+    assert trained_in == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,16 @@ def test_a_round_by_hand(weights, second, engine, chunk, line, federation, play)
     largest = [leaf.item() for leaf in event.state.server["model"].values()]
     assert largest == pytest.approx([second] * 2)
     assert event.state.bank.take([0, 1, 2])["cluster"].tolist() == [0, 1, 1]
+    assert [row["cluster"] for row in event.clients] == [0, 1, 1]
+
+
+def test_the_rows_of_those_who_were_dropped_name_no_cluster(line, federation, play):
+    options = ("model.init=null", "algorithm=ifca", "system=stragglers", "system.share=0.34",
+               "local.epochs=2")  # fmt: skip
+    rows = play(federation(*line(POINTS), *options))[0].clients
+    assert sorted(row["status"] for row in rows) == ["dropped", "ok", "ok"]
+    for row in rows:
+        assert ("cluster" in row) == (row["status"] == "ok")
 
 
 @pytest.mark.parametrize("options", [(), ("server.momentum=0.9", "server.lr=0.5")])
