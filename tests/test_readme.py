@@ -37,6 +37,15 @@ def test_readme_algorithm_runs_from_a_users_folder(tmp_path: Path, engine: str) 
     assert "test accuracy" in fedrun(tmp_path, "train", *words, "engine.workers=2")
 
 
+def test_readme_model_begins_with_the_weights_of_another_run(tmp_path: Path) -> None:
+    (tmp_path / "warm.py").write_text(block("python", "def warm"))
+    fedrun(tmp_path, "train", "rounds=2", "run.dir=first")
+    model = ["model=warm:warm", "model.weights=first/model.safetensors", "run.dir=second"]
+    fedrun(tmp_path, "train", "rounds=0", *model)
+    saved = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("first", "second")]
+    assert saved[0] == saved[1]
+
+
 @pytest.mark.slow
 def test_readme_algorithm_becomes_a_shipped_choice(tmp_path: Path) -> None:
     for part in ("fedrun", "configs"):
