@@ -11,6 +11,7 @@ from fedrun.experiment.build import build
 from fedrun.experiment.compose import Composed
 from fedrun.experiment.loop import check_stop
 from fedrun.experiment.place import run_path
+from fedrun.experiment.summary import test_set
 from fedrun.experiment.tracking import trackers
 
 
@@ -20,15 +21,14 @@ def dry_run(composed: Composed) -> None:
     experiment = build(composed.values)
     check_stop(experiment)
     federation, settings = experiment.federation, experiment.settings
-    dataset, sizes = experiment.dataset, federation.held.sizes
+    sizes = federation.held.sizes
     parameters = sum(p.numel() for p in experiment.task.module.parameters())
     steps = float(federation.work.num_steps(sizes).mean())
     chosen = "  ".join(f"{group}={name}" for group, name in composed.choices.items())
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{chosen}\n")
-    console.print(
-        f"data       {len(dataset.train):,} training and {len(dataset.test):,} test examples"
-    )
+    console.print(f"data       {len(experiment.partition.train.rows):,} training examples")
+    console.print(f"tests      {test_set(experiment)}")
     console.print(
         f"partition  {experiment.partition.rule}, {len(sizes):,} clients of "
         f"{sizes.min():,} to {sizes.max():,} examples"

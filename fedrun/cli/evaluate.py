@@ -48,10 +48,12 @@ def evaluate(
         kept = manifest["status"] == "finished" and not overrides
         scores = own = None
         if algorithm.has_global:
+            own_part = experiment.settings.clients.test_fraction
+            kept_back = f", {own_part:g} of what each client holds" if own_part else ""
             scores = score(experiment.task, params, experiment.test, experiment.engine.answer)
             console.print(
                 f"[bold]{escape(str(run))}[/]: {which}, on {len(scores.y):,} test examples of "
-                f"{escape(experiment.dataset.name)}\n",
+                f"{escape(experiment.dataset.name)}{kept_back}\n",
                 soft_wrap=True,
             )
             show(console, experiment, scores)

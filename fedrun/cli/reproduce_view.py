@@ -118,8 +118,11 @@ def measured(each: Baseline) -> str:
 
 
 def short(result: Result) -> str:
-    """The verdict without the reason of a failure, which may be long."""
-    return result.judged.words if result.judged.verdict != "failed" else "failed"
+    """The verdict without the reason of a failure, which may be long; in brackets where it is not
+    one on the published setting."""
+    if result.judged.verdict == "failed":
+        return "failed"
+    return f"({result.judged.words})" if result.changed else result.judged.words
 
 
 def ours(result: Result) -> str:

@@ -174,7 +174,7 @@ class Algorithm:
     has_global: whether the global model is meant to be used, and is scored
     reads_data: whether what leaves a client, or stays with it, depends on its data otherwise than
         through plain solves: on a loss, a gradient, or an objective of its own
-    divides: whether the server divides one sent mean by another
+    divides: whether the server divides by what was sent: one mean by another, or a step by a length
     """
 
     client_update: Callable[[Clients, Tree], Reply]

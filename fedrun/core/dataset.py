@@ -76,6 +76,8 @@ class Dataset:
     source: where the bytes came from, one sentence for the manifest.
     licence: of the data, where it is known.
     prepared: what was done to raw examples, where the reader keeps it; goes with exported models.
+    own_tests: where rows overlap, so that some of a client's own are no test of the others: what to
+        do for tests that are new; empty where rows are apart.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Dataset:
     source: str = ""
     licence: str = ""
     prepared: Preparation | None = None
+    own_tests: str = ""
 
     def __post_init__(self) -> None:
         features = self.prepared.lists() if self.prepared else ()

@@ -29,7 +29,7 @@ from fedrun.data._leaf_text import is_leaf, read_leaf_text
 from fedrun.data._random import generator
 from fedrun.data._role import Role, read_roles
 from fedrun.data._split import OpenFraction
-from fedrun.data._window import Windows, halves, windows
+from fedrun.data._window import LATER, Windows, halves, windows
 
 NEEDS = "roles.jsonl (or .gz), the plays as .xml or .zip, or LEAF's folders train and test"
 ORIGIN = (
@@ -100,6 +100,7 @@ def shakespeare(
             f"{length} characters, each as its place among the {len(symbols.names)} symbols of"
             f" data.vocabulary={vocabulary}"
         ),
+        own_tests=LATER if (stride or (1 if is_leaf(folder) else length)) < length else "",
     )
 
 

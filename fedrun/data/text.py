@@ -28,7 +28,7 @@ from fedrun.data._bytes import read_text
 from fedrun.data._csv import listed
 from fedrun.data._given import refuse_beyond_memory
 from fedrun.data._split import OpenFraction
-from fedrun.data._window import Windows, windows
+from fedrun.data._window import LATER, Windows, windows
 
 ENDINGS = (".txt", ".txt.gz")
 UNKNOWN = "<unknown>"
@@ -89,6 +89,7 @@ def text(
         client_names=tuple(texts),
         source=f"{len(texts):,} texts of {path}",
         prepared=Preparation(f"{length} {unit}s, each as its place among the {len(known)} symbols"),
+        own_tests=LATER if stride < length else "",
     )
 
 

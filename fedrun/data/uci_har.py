@@ -70,6 +70,8 @@ def uci_har(
         source=f"UCI HAR, {path}",
         licence="CC BY 4.0 (UCI); the set's own README: no commercial use",
         prepared=prepared,
+        own_tests="set data.split=segment and data.test_fraction, which keep back whole recordings "
+        "of each subject",
     )
 
 

@@ -18,6 +18,7 @@ from fedrun.experiment.signature import NEEDED, Option, describe, option_types, 
 __all__ = [
     "Bound",
     "Option",
+    "asks_for",
     "bind",
     "bind_all",
     "check",
@@ -135,6 +136,7 @@ def examine(
             except accept.RefusedError as error:
                 problems.append(
                     f"{start}{key}{error.where}={accept.shown(error.value)} {error.reason}"
+                    f"{suggest.meant_here(f'{title}.{key}', value)}"
                     f" (accepted: {accept.accepted(types[key])})"
                 )
     for key, annotation in types.items():
@@ -160,6 +162,11 @@ def made(bound: Bound, kind: type[T], **supplies: Any) -> T:
 def options_of(group: str, name: str) -> dict[str, Option]:
     """What `group=name` may be told."""
     return describe(factory.factory(group, name), f"{group}={name}")
+
+
+def asks_for(group: str, name: str) -> list[str]:
+    """What the factory of a choice wants of the program."""
+    return [parameter.name for parameter in _supplied(factory.factory(group, name))]
 
 
 def _supplied(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -38,7 +38,7 @@ from fedrun.experiment.protection import (
     told_of_preparation,
 )
 from fedrun.experiment.settings import Settings, read_settings
-from fedrun.experiment.sound import refuse_missing, refuse_overlap
+from fedrun.experiment.sound import no_own_tests, refuse_missing, refuse_overlap, refuse_split
 
 GROUPS = (
     "data", "partition", "model", "local", "server", "algorithm", "privacy", "system", "engine",
@@ -98,11 +98,7 @@ def hold(values: Mapping[str, Any]) -> Holdings:
             f"without a training example; take fewer clients or another partition"
         )
     if settings.clients.test_fraction is not None:
-        if bound["partition"].options.get("test") == "clean":
-            raise ConfigError(
-                "partition.test=clean has no effect beside clients.test_fraction, which takes "
-                "test rows from what the clients hold; leave one of them out"
-            )
+        refuse_split(settings.clients.test_fraction, bound, dataset)
         draw = generator(settings.seed, "split")
         dataset, partition = own_tests(dataset, partition, settings.clients.test_fraction, draw)
     seen = seen_clients(settings, len(partition))
@@ -189,6 +185,8 @@ def build_from(values: Mapping[str, Any], held: Holdings) -> Experiment:
             f"clients, who are scored with models of their own, are in none; leave clients.unseen "
             f"out"
         )
+    if algorithm.personal and not ("personal/" in privacy.hidden or len(partition.test.rows)):
+        raise no_own_tests(bound, dataset)
     refuse_own_tests(bound["privacy"].name, privacy, settings.clients.test_fraction)
     refuse_objective(bound, privacy, algorithm, settings.evaluate)
     refuse_algorithm(bound, privacy, algorithm, task, values["algorithm"].get("weights"))

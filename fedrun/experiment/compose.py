@@ -88,13 +88,14 @@ def _merged(config: str, line: command_line.CommandLine) -> DictConfig:
 
 def _base(chosen: list[str], nodes: dict[str, dict[str, Any]]) -> DictConfig:
     """What Hydra makes of the choices. It takes most of the time of composing, and many command
-    lines differ in other keys alone: so it is kept. Files' contents are part of the key."""
-    key = repr((choices.folder(), chosen, nodes))
+    lines differ in other keys alone: so it is kept. The key holds what users' files say, and when
+    each of ours was written: a notebook may be open while a choice is edited."""
+    key = repr((choices.folder(), choices.written(), chosen, nodes))
     if key not in _bases:
         with _hydra(nodes):
             base = hydra.compose(choices.CONTENTS, chosen)
         if len(_bases) == KEPT:
-            _bases.clear()
+            del _bases[next(iter(_bases))]  # the oldest
         _bases[key] = base
     return _bases[key]
 

@@ -59,7 +59,7 @@ def hashes(config: str, experiment: Experiment) -> Mapping[str, Any]:
             "name": dataset.name,
             "source": dataset.source,
             "sha256": dataset.fingerprint,
-            "train": len(dataset.train),
+            "train": len(partition.train.rows),
             "test": len(dataset.test),
         },
         "partition": {"rule": partition.rule, "sha256": partition.fingerprint},

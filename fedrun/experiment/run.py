@@ -14,10 +14,12 @@ from fedrun.core.buffers import model_of
 from fedrun.core.federation import State
 from fedrun.core.option import ConfigError, RunError
 from fedrun.core.tracker import Status
+from fedrun.experiment import bind
 from fedrun.experiment.build import Experiment, build, hold
 from fedrun.experiment.compose import Composed, compose, config_hash, dump
 from fedrun.experiment.directory import RunDirectory, read_manifest
 from fedrun.experiment.evaluation import evaluate, open_crew
+from fedrun.experiment.factory import is_plugin
 from fedrun.experiment.interrupt import Interrupts
 from fedrun.experiment.lock import in_use, is_in_use
 from fedrun.experiment.loop import Event, check_stop, free, rounds, stop_reason
@@ -77,8 +79,9 @@ def train(composed: Composed, observer: Observer, *, resume_unfinished: bool = F
             return resume(path, [], observer, asked(composed))
         if is_in_use(path):
             raise in_use(path)
+        status = "killed" if manifest["status"] == "running" else manifest["status"]
         raise ConfigError(
-            f"{path} holds this run, unfinished ({manifest['status']});\n"
+            f"{path} holds this run, unfinished ({status});\n"
             f"go on with: fedrun resume {shlex.quote(str(path))}"
         )
     with Interrupts() as interrupts:
@@ -259,11 +262,13 @@ def refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
                 f"rounds cannot be changed on the way: {fixed or 'privacy=banded_mf'} made the "
                 f"noise for {old['rounds']} of them"
             )
-    for group in ("local", "server"):
-        if new.get(f"{group}.schedule") == "cosine" and old["rounds"] != new["rounds"]:
-            raise ConfigError(
-                f"rounds cannot be changed on the way: {group}.schedule=cosine depends on it"
-            )
+        for group in ("local", "server", "privacy"):
+            name = new[f"{group}.name"]
+            depends = new.get(f"{group}.schedule") == "cosine" and f"{group}.schedule=cosine"
+            if is_plugin(name) and "rounds" in bind.asks_for(group, name):
+                depends = f"{group}={name}"
+            if depends:
+                raise ConfigError(f"rounds cannot be changed on the way: {depends} depends on it")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

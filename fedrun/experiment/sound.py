@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fedrun.core.dataset import Array, Dataset
 from fedrun.core.option import ConfigError
 from fedrun.core.partition import Partition, refuse_shared
+from fedrun.experiment.bind import Bound
 
 
 def refuse_missing(choice: str, dataset: Dataset) -> None:
@@ -28,6 +31,30 @@ def not_finite(array: Array) -> Array:
         if np.isfinite(np.vdot(array, array)):
             return np.empty(0, np.int64)
     return np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
+
+
+def refuse_split(fraction: float, bound: Mapping[str, Bound], dataset: Dataset) -> None:
+    """Where rows of a client's own, drawn by chance, are no test of a model of the others."""
+    if bound["partition"].options.get("test") == "clean":
+        raise ConfigError(
+            "partition.test=clean has no effect beside clients.test_fraction, which takes test "
+            "rows from what the clients hold; leave one of them out"
+        )
+    if dataset.own_tests:
+        raise ConfigError(
+            f"clients.test_fraction={fraction:g} draws rows, and those of "
+            f"data={bound['data'].name} overlap; {dataset.own_tests}"
+        )
+
+
+def no_own_tests(bound: Mapping[str, Bound], dataset: Dataset) -> ConfigError:
+    """Clients have models of their own, and nothing to score them on."""
+    return ConfigError(
+        f"algorithm={bound['algorithm'].name} scores clients' own models on their own test rows, "
+        f"and no client has one: with partition={bound['partition'].name} all those of "
+        f"data={bound['data'].name} are strangers';\n"
+        f"{dataset.own_tests or 'set clients.test_fraction, such as 0.25'}"
+    )
 
 
 def refuse_overlap(choice: str, partition: Partition, dataset: Dataset) -> None:

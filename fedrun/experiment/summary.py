@@ -37,7 +37,7 @@ def summarise(
         "measured": {
             "final": f"the global model after round {state.round}",
             "best": "the best evaluated round, chosen on the test set itself: optimistic",
-            "test/*": _test_set(experiment),
+            "test/*": test_set(experiment),
             "personal/*": "clients' own models, on their own shares of the test set",
             "unseen/*": "clients that never took part: the models that they would use",
             "client/*": "clients' own shares of the test set, every client counting alike",
@@ -56,8 +56,9 @@ def summarise(
     }
 
 
-def _test_set(experiment: Experiment) -> str:
+def test_set(experiment: Experiment) -> str:
+    """Which rows the models are scored on, and which not."""
     count, own = len(experiment.test), experiment.settings.clients.test_fraction
     if own is None:
-        return f"the official test set of {count} examples"
-    return f"{count} examples: {own:g} of what each client holds, kept back from its training"
+        return f"the official test set of {count:,} examples"
+    return f"{count:,} examples: {own:g} of what each client holds, kept back from its training"

@@ -23,6 +23,7 @@ from fedrun.report.verdict import Judged, best, failed, judge
 
 PLACES = ("data.root=", "data.path=", "run.", "device=", "engine=", "engine.",
           "checkpoint.", "tracker=", "tracker.")  # fmt: skip
+SEED = "seed="
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,15 @@ def plan(baseline: Baseline, overrides: Sequence[str], known: dict[str, Job]) ->
 
     known: the jobs so far, by the hash of their config: baselines share their runs.
     """
-    seeds = [word for word in overrides if word.startswith("seed=")]
+    seeds = [word for word in map(_bare, overrides) if word.startswith(SEED)]
     if baseline.accounting:
         _refuse_changes(baseline, overrides)
         return Plan(baseline, Side([[]], [[]]), None, [])
     if seeds:
-        one = [int(word.removeprefix("seed=")) for word in seeds[-1:]]
+        one = [int(word.removeprefix(SEED)) for word in seeds[-1:]]
         baseline = replace(baseline, expect=replace(baseline.expect, seeds=one))
-    more = [word for word in overrides if not word.startswith("seed=")]
-    changed = [word for word in overrides if not word.startswith(PLACES)]
+    more = [word for word in overrides if not _bare(word).startswith(SEED)]
+    changed = [word for word in overrides if not _bare(word).startswith(PLACES)]
     own = _side(baseline, more, known)
     _refuse_unmeasured(baseline, [job for row in own.jobs for job in row])
     other = _side(baseline.other, more, known) if baseline.other else None
@@ -110,6 +111,11 @@ def conclude(plan: Plan, failures: Mapping[Path, str]) -> Result:
     )
 
 
+def _bare(word: str) -> str:
+    """`seed=1` of `++seed=1`."""
+    return word.lstrip("+")
+
+
 def _refuse_unmeasured(baseline: Baseline, jobs: Sequence[Job]) -> None:
     """What is known to be wanting after all rounds is said before the first."""
     metric, protocol = baseline.expect.metric, baseline.protocol
@@ -136,7 +142,7 @@ def _changed(plan: Plan) -> dict[Path, str]:
 
 def _refuse_changes(baseline: Baseline, overrides: Sequence[str]) -> None:
     for word in overrides:
-        if not word.startswith((*PLACES, "seed=")):
+        if not _bare(word).startswith((*PLACES, SEED)):
             raise ConfigError(
                 f"{word} has no effect on {baseline.name}, which is computed and makes no runs; "
                 f"leave it out"
@@ -151,7 +157,7 @@ def _computed(baseline: Baseline, accounting: Accounting) -> Result:
 
 
 def _side(baseline: Baseline, overrides: Sequence[str], known: dict[str, Job]) -> Side:
-    given = {word.lstrip("+").partition("=")[0] for word in overrides}
+    given = {_bare(word).partition("=")[0] for word in overrides}
     tune = {key: values for key, values in baseline.tune.items() if key not in given}
     settings = replace(baseline, tune=tune).settings
     words = placed(baseline, overrides)

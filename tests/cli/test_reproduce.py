@@ -214,11 +214,13 @@ def test_overrides_change_every_run_and_are_told(fedrun, write, runs: Path) -> N
     far = write("far", "value: 4, band: [1, 5], protocol: rounds_to 1.5, seeds: [0]")
     words = f"reproduce {far} run.root={runs} rounds=1 data.root=/nowhere"
     answer = fedrun(words, code=1)
-    assert row(answer.out, "far").endswith("not reached in 1 round")
+    assert row(answer.out, "far").endswith("(not reached in 1 round)")
     assert "with rounds=1: not the published setting, verdict not kept" in answer.out
     assert not (runs / "reproduce/far.json").exists()
-    answer = fedrun(f"reproduce {far} run.root={runs} seed=7 --json", code=1)
-    assert json.loads(answer.out)[0]["seeds"] == [7]
+    for word in ("seed=7", "++seed=7"):
+        (found,) = json.loads(fedrun(f"reproduce {far} run.root={runs} {word} --json", code=1).out)
+        assert found["seeds"] == [7]
+        assert len(found["values"]) == 1
 
 
 @pytest.mark.usefixtures("here")

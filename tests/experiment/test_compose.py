@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -545,6 +546,13 @@ def test_a_file_that_was_edited_and_values_that_were_changed_are_no_longer_what_
         found = compose(str(file), ["seed=1"]).values
         assert (found["local"]["lr"], found["data"]["shape"]) == (rate, [2, 3])
         found["data"]["shape"].append(4)
+
+
+def test_a_choice_that_was_edited_is_read_again(house):
+    for size in (2, 3):
+        write(house / "data/blobs.yaml", f"name: blobs\nshape: [{size}]")
+        os.utime(house / "data/blobs.yaml", ns=(size, size))
+        assert compose("train", ["data=blobs"]).values["data"]["shape"] == [size]
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,22 @@ def test_nobody_with_a_test_row_is_refused(federation):
         federation(*SMALL, "clients.test_fraction=0.001")
 
 
+WINDOWS = ("data=text", "data.length=8", "partition=natural", "model=char_lstm",
+           "model.hidden=4")  # fmt: skip
+
+
+@pytest.mark.parametrize(("stride", "refused"), [(7, True), (8, False)])
+def test_windows_that_overlap_are_not_drawn_for_tests(stride, refused, federation, tmp_path):
+    (tmp_path / "a.txt").write_text("what is said here is said again, " * 20)
+    words = (*WINDOWS, f"data.path={tmp_path}", f"data.stride={stride}", "clients.count=null")
+    federation(*words)
+    if not refused:
+        federation(*words, "clients.test_fraction=0.25")
+        return
+    with pytest.raises(ConfigError, match=r"those of data=text overlap; leave it out: the data's"):
+        federation(*words, "clients.test_fraction=0.25")
+
+
 @pytest.mark.parametrize("rows", [(), ("clients.test_fraction=0.25",)])
 def test_the_objective_is_that_of_the_clients_who_take_part(federation, play, rows):
     words = (*SMALL, *rows, "clients.unseen=[0,3]", "rounds=2", "evaluate.objective=true")

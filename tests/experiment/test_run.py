@@ -43,6 +43,30 @@ def test_a_cosine_needs_to_know_its_end(group: str) -> None:
     refuse_changes(values(cosine), values(cosine, "checkpoint.every=3"))
 
 
+OWN = """
+from fedrun.local.sgd import sgd
+
+
+def linear(rounds, *, lr: float = 0.1):
+    return sgd(rounds, lr=lr)
+
+
+def plain(*, lr: float = 0.1):
+    return sgd(1, lr=lr)
+"""
+
+
+def test_a_factory_of_ones_own_may_need_to_know_the_end(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "own_local_steps.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    local = "local=own_local_steps:linear"
+    with pytest.raises(ConfigError, match=f"changed on the way: {local} depends on it"):
+        refuse_changes(values(local), values(local, "rounds=99"))
+    refuse_changes(values(local), values(local, "checkpoint.every=3"))
+    local = "local=own_local_steps:plain"
+    refuse_changes(values(local), values(local, "rounds=99"))
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
 def test_git_facts(tmp_path: Path) -> None:
     file = tmp_path / "a.py"

@@ -1,5 +1,7 @@
 """Where personalised methods become each other, and that their own models are what is scored."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from fedrun.core.buffers import model_of
 from fedrun.core.federation import Job, clients_of
 from fedrun.core.measure import score
+from fedrun.core.option import ConfigError
 from fedrun.core.task import Examples
 from fedrun.core.tree import expand, row
 from fedrun.experiment.choices import choices
@@ -193,6 +196,35 @@ def test_other_statistics_of_the_whole_model_still_travel(algorithm, batch_norm,
     for name, leaf in model_of(first.server).items():
         if name != "1.bias":  # which the normalisation takes out again
             assert not leaf.equal(model_of(last.server)[name]), name
+
+
+@pytest.fixture
+def strangers(tmp_path):
+    """LEAF's files where other users are tested than those who train."""
+    draw = np.random.default_rng(0)
+    for half, users in (("train", "abc"), ("test", "de")):
+        data = {user: {"x": draw.normal(size=(6, 6)).tolist(), "y": [0, 1, 2] * 2} for user in users}
+        (tmp_path / half).mkdir()
+        content = {"users": list(users), "num_samples": [6] * len(users), "user_data": data}
+        (tmp_path / half / "all.json").write_text(json.dumps(content))
+    return ("data=leaf", f"data.root={tmp_path}", "partition=natural", "clients.count=null")
+
+
+@pytest.mark.parametrize("algorithm", choices("algorithm"))
+def test_where_nobody_has_a_test_row_own_models_are_not_promised(
+    algorithm, strangers, federation, play, small
+):
+    words = (*strangers, f"algorithm={algorithm}", *small(algorithm))
+    try:
+        experiment = federation(*words)
+    except ConfigError as error:
+        assert "test rows, and no client has one" in str(error)
+        experiment = federation(*words, "clients.test_fraction=0.5")
+        assert experiment.federation.algorithm.personal
+        assert "personal/accuracy" in play(experiment)[-1].metrics
+    else:
+        assert experiment.federation.algorithm.personal is None
+        assert "test/accuracy" in play(experiment)[-1].metrics
 
 
 @pytest.mark.parametrize(
