@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Annotated
 
-__all__ = ["Annotated", "ConfigError", "Count", "Fraction", "Range", "RunError", "Size", "above",
-           "at_least", "between"]  # fmt: skip
+__all__ = ["Annotated", "ConfigError", "Count", "Fraction", "Length", "Range", "RunError", "Size",
+           "above", "at_least", "between"]  # fmt: skip
 
 
 class ConfigError(ValueError):
@@ -53,6 +53,13 @@ class Range:
         )
         words = " and ".join(part for part in (low, high) if part)
         return f"{words}, or inf" if self.infinite else words
+
+
+@dataclass(frozen=True)
+class Length:
+    """A list of so many."""
+
+    count: int
 
 
 def at_least(low: float) -> Range:

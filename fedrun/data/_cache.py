@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fedrun.core.option import ConfigError
 from fedrun.data._download import Remote, download
+from fedrun.data._given import inside
 
 
 def locate(
@@ -47,6 +48,7 @@ def _find(name: str, folder: Path, file: Remote, files: tuple[Remote, ...]) -> P
             return path
     raise ConfigError(
         f"data.root={folder} has no file {plain} (or {plain}.gz); data={name} needs {_names(files)}"
+        f"{inside(name, folder, plain, f'{plain}.gz')}"
     )
 
 

@@ -28,8 +28,16 @@ def given_file(name: str, root: str | None, file: str, origin: str) -> Path:
             return path
     either = f"{file} (or {packed})" if packed else file
     raise ConfigError(
-        f"data.root={folder} has no file {either}, which data={name} needs\nGet it from {origin}"
+        f"data.root={folder} has no file {either}, which data={name} needs"
+        f"{inside(name, folder, file, packed)}\nGet it from {origin}"
     )
+
+
+def inside(name: str, folder: Path, *files: str) -> str:
+    """A hint where one of the files lies in the subfolder that is called like the set."""
+    inner = folder / name
+    there = any((inner / file).is_file() for file in files)
+    return f"; did you mean data.root={inner}?" if there else ""
 
 
 def refuse_ineffective(cause: str, options: dict[str, tuple[object, object]]) -> None:

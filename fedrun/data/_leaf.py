@@ -116,7 +116,7 @@ def _user(path: Path, owner: str, entry: Any, size: int | None) -> tuple[Array, 
         raise ConfigError(f"{where} has no x and y")
     x, y = _array(where, "x", entry["x"]), _array(where, "y", entry["y"])
     if x.dtype.kind == "U":
-        raise ConfigError(f"{where}: x is text; data=shakespeare reads LEAF's characters")
+        _refuse_text(where, x, y)
     if x.ndim == 1:
         x = x[:, None]
     if len(x) != len(y) or size not in (None, len(x)):
@@ -129,6 +129,20 @@ def _user(path: Path, owner: str, entry: Any, size: int | None) -> tuple[Array, 
     if not np.isfinite(x).all() or (y.dtype.kind == "f" and not np.isfinite(y).all()):
         raise ConfigError(f"{where}: a number is not finite in float32")
     return x, y
+
+
+def _refuse_text(where: str, x: Array, y: Array) -> None:
+    first = str(x.flat[0])
+    if x.ndim == 1 and y.dtype == "U1" and len(set(np.char.str_len(x).tolist())) == 1:
+        raise ConfigError(f"{where}: x is text; data=shakespeare reads LEAF's characters")
+    if x.ndim > 1:
+        found = f"{x[0].size} texts such as"
+    else:
+        picture = first.lower().endswith((".jpg", ".jpeg", ".png"))
+        found = "the name of a picture," if picture else "a text such as"
+    raise ConfigError(
+        f"{where}: a row of x is {found} {first[:40]!r}; data=leaf and data=femnist read numbers"
+    )
 
 
 def _array(where: str, key: str, rows: Any) -> Array:

@@ -62,17 +62,27 @@ def target_spec(key: str, values: Array, task: Task) -> tuple[Spec, Array]:
 
 def _guess(key: str, values: Array, different: Array) -> Literal["classes", "binary", "number"]:
     if values.dtype.kind != "U":
-        if values.ndim == 2 and different.tolist() == [0, 1] and (values.sum(axis=1) == 1).all():
-            raise ConfigError(
-                f"{key} has a single 1 in each row of {values.shape[1]} numbers: give the number of"
-                " the class instead (argmax), or data.task=number for squared errors"
-            )
+        if values.ndim > 1 and different.tolist() == [0, 1]:
+            _refuse_bits(key, values.reshape(len(values), -1))
         whole = bool((different == np.floor(different)).all())
         if values.ndim == 1 and whole and len(different) > AUTO_CLASSES:
             _refuse_doubtful(key, different)
         if values.ndim != 1 or not whole or len(different) > AUTO_CLASSES:
             return "number"
     return "binary" if len(different) == 2 else "classes"
+
+
+def _refuse_bits(key: str, values: Array) -> None:
+    """Several columns of 0 and 1 are classes in another form, and no numbers."""
+    if (values.sum(axis=1) == 1).all():
+        raise ConfigError(
+            f"{key} has a single 1 in each row of {values.shape[1]} numbers: give the number of"
+            " the class instead (argmax), or data.task=number for squared errors"
+        )
+    raise ConfigError(
+        f"{key} has {values.shape[1]} columns of only 0 and 1: multi-label classification is not"
+        " offered; data.task=number trains squared errors, data.task=classes takes one label a row"
+    )
 
 
 def _refuse_doubtful(key: str, different: Array) -> None:

@@ -1,7 +1,8 @@
 """Which values an annotation accepts, and in which words that is told.
 
-Understood are int, float, bool, str, Literal, list[T], unions, None, and `Annotated` with a Range.
-Nothing is guessed: `true` is no number, 10.0 is no whole number, 'yes' is no truth value.
+Understood are int, float, bool, str, Literal, list[T], unions, None, and `Annotated` with a Range
+or a Length. Nothing is guessed: `true` is no number, 10.0 is no whole number, 'yes' is no truth
+value.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from math import inf, isfinite
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from fedrun.core.option import Range
+from fedrun.core.option import Length, Range
 from fedrun.experiment import suggest
 
 NOUN = {
@@ -37,7 +38,10 @@ def convert(annotation: Any, value: Any) -> Any:
     if origin is Annotated:
         if value == inf and any(isinstance(m, Range) and m.infinite for m in arguments[1:]):
             return inf
-        converted = convert(arguments[0], value)
+        if count := _length(arguments):
+            converted: Any = _convert_list(get_args(arguments[0])[0], value, count)
+        else:
+            converted = convert(arguments[0], value)
         for mark in arguments[1:]:
             if isinstance(mark, Range) and converted not in mark:
                 raise RefusedError(value, "is out of range")
@@ -98,9 +102,16 @@ def _kind(annotation: Any) -> Any:
     return NoneType if annotation is None else origin or annotation
 
 
-def _convert_list(each: Any, value: Any) -> list[Any]:
+def _length(arguments: tuple[Any, ...]) -> int:
+    """How many a list must hold; 0 is any number."""
+    return next((mark.count for mark in arguments[1:] if isinstance(mark, Length)), 0)
+
+
+def _convert_list(each: Any, value: Any, count: int = 0) -> list[Any]:
     if not isinstance(value, list):
-        raise RefusedError(value, f"is not a list{_in_brackets(each, value)}")
+        raise RefusedError(value, f"is not a list{_in_brackets(each, value, count or 1)}")
+    if count and len(value) != count:
+        raise RefusedError(value, f"is not a list of {count}")
     converted = []
     for position, item in enumerate(value):
         try:
@@ -111,13 +122,13 @@ def _convert_list(each: Any, value: Any) -> list[Any]:
     return converted
 
 
-def _in_brackets(each: Any, value: Any) -> str:
-    """The mend for one thing where a list of such things is due; else nothing."""
+def _in_brackets(each: Any, value: Any, count: int) -> str:
+    """The mend for one thing where a list of `count` such things is due; else nothing."""
     try:
         convert(each, value)
     except RefusedError:
         return ""
-    return f"; in brackets it is: [{shown(value)}]"
+    return f"; in brackets it is: [{','.join([shown(value)] * count)}]"
 
 
 def accepted(annotation: Any) -> str:
@@ -127,6 +138,8 @@ def accepted(annotation: Any) -> str:
     'a whole number of at least 1'
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated and (count := _length(arguments)):
+        return f"a list of {count}, each {accepted(get_args(arguments[0])[0])}"
     if origin is Annotated:
         limits = " and ".join(str(mark) for mark in arguments[1:] if isinstance(mark, Range))
         return (

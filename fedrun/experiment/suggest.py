@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
-from fedrun.experiment.synonym import CHOICES, KEYS, OPTIONS, VALUES, called_here, plain
+from fedrun.experiment.synonym import (
+    CHOICES,
+    KEYS,
+    MEANT,
+    NOT_OFFERED,
+    OPTIONS,
+    VALUES,
+    called_here,
+    plain,
+)
 
 
 def nearest(word: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
@@ -97,8 +106,22 @@ def did_you_mean(words: Sequence[str]) -> str:
 
 def no_choice(group: str, name: object, choices: Sequence[str]) -> str:
     """The sentence for a choice that a group does not have."""
-    near = did_you_mean(nearest_choice(group, str(name), choices))
-    return f"{group}={name} is not known{near} (choices: {', '.join(choices) or 'none'})"
+    how, words = NOT_OFFERED.get(group, ("", ""))
+    if plain(str(name)) in map(plain, words.split()):
+        why = f"is not offered yet; {how}"
+    else:
+        why = f"is not known{did_you_mean(nearest_choice(group, str(name), choices))}"
+    return f"{group}={name} {why} (choices: {', '.join(choices) or 'none'})"
+
+
+def meant_here(key: str, value: object) -> str:
+    """`; ` and what is written here for a value that papers give this key, or nothing.
+
+    >>> meant_here("local=sgd.batch_size", None)
+    '; 0 is the whole local set'
+    """
+    words, form = MEANT.get(key, ("", ""))
+    return f"; {form}" if str(value).lower() in words.split() else ""
 
 
 def no_key(key: str, keys: Sequence[str]) -> str:

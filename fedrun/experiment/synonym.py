@@ -16,7 +16,6 @@ CHOICES = {
         heart_disease: heart flamby fed_heart_disease
         credit_default: credit
         breast_cancer: cancer
-        leaf: celeba sent140 sentiment140 reddit
         libsvm: covtype rcv1 ijcnn svmlight
         table: csv npz tabular
         huggingface: hf
@@ -195,6 +194,43 @@ VALUES = """
     hf: hessian_free
     gaussian: normal
 """
+
+
+# Known to the field and not offered: how a group grows, and the words.
+NOT_OFFERED = {
+    "algorithm": (
+        "one file adds a method: README.md, 'Add your own algorithm'",
+        """
+        fedasync fedbuff fedexp fedcm fedpd fedspeed feddc fedsam fedacg feddecorr fedcurv fedmgda
+        fedmgda+ fedsplit scaffnew proxskip fedpaq fedcom signsgd
+        fedmd feddf fedgen fedgkt fedproto fedma ccvr fedrs fedmix fedfa
+        pfedhn fedrod fedala fedfomo fedamp fedphp fedpac fedcp fedgh
+        krum multi_krum median trimmed_mean bulyan rfa fltrust
+        """,
+    ),
+    "data": (
+        "one file adds a set: fedrun/data/README.md, 'Adding a set'",
+        """
+        celeba sent140 sentiment140 reddit stackoverflow cinic10 svhn kmnist qmnist medmnist
+        pathmnist
+        """,
+    ),
+}
+
+WHOLE = ("inf full all null none -1", "0 is the whole local set")
+ONE_CLASS = (
+    "0 0.0",
+    "its limit, one class a client, is partition=classes partition.classes_per_client=1",
+)
+# Values that are refused and have another form here: the values, and that form.
+MEANT = {
+    "local=sgd.batch_size": WHOLE,
+    "local=adam.batch_size": WHOLE,
+    "clients.per_round": ("0 0.0", "the papers' C=0 is one client: clients.per_round=1"),
+    "partition=dirichlet_client.alpha": ONE_CLASS,
+    "partition=dirichlet_fixed.alpha": ONE_CLASS,
+    "partition=dirichlet_prior.alpha": ONE_CLASS,
+}
 
 
 def called_here(table: str, word: str) -> list[str]:

@@ -8,10 +8,12 @@ methods that keep a client's own statistics, such as FedBN.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import nn
 
 from fedrun.core.dataset import Spec
-from fedrun.core.option import Count
+from fedrun.core.option import Count, Length
 from fedrun.model._input import images, positive
 from fedrun.model._norm import Kind, norm_layers
 
@@ -19,7 +21,7 @@ from fedrun.model._norm import Kind, norm_layers
 def cnn(
     spec: Spec,
     *,
-    channels: list[int] = [32, 64],  # noqa: B006 - read only
+    channels: Annotated[list[Count], Length(2)] = [32, 64],  # noqa: B006 - read only
     units: Count = 512,
     norm: Kind = "none",
     groups: Count = 2,

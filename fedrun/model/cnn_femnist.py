@@ -10,19 +10,23 @@ Differs: the first weights are PyTorch's, the authors' Glorot's; dropout is off 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import nn
 
 from fedrun.core.dataset import Spec
-from fedrun.core.option import ConfigError, Count
+from fedrun.core.option import ConfigError, Count, Length, between
 from fedrun.model._input import images, positive
+
+Chance = Annotated[float, between(0, 1, open_high=True)]
 
 
 def cnn_femnist(
     spec: Spec,
     *,
-    channels: list[int] = [32, 64],  # noqa: B006 - read only
+    channels: Annotated[list[Count], Length(2)] = [32, 64],  # noqa: B006 - read only
     units: Count = 128,
-    dropout: list[float] = [0.0, 0.0],  # noqa: B006 - read only
+    dropout: Annotated[list[Chance], Length(2)] = [0.0, 0.0],  # noqa: B006 - read only
 ) -> nn.Module:
     """CNN for handwritten characters, of the paper on adaptive server optimisers.
 

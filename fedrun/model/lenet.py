@@ -14,11 +14,12 @@ head is two layers, 84 with ReLU and 256 without, between encoder and outputs.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Annotated
 
 from torch import nn
 
 from fedrun.core.dataset import Spec
-from fedrun.core.option import Size
+from fedrun.core.option import Count, Length, Size
 from fedrun.model._input import images, positive
 
 KERNEL = 5
@@ -27,7 +28,7 @@ KERNEL = 5
 def lenet(
     spec: Spec,
     *,
-    channels: list[int] = [6, 16],  # noqa: B006 - read only
+    channels: Annotated[list[Count], Length(2)] = [6, 16],  # noqa: B006 - read only
     units: list[int] = [120, 84],  # noqa: B006 - read only
     padding: Size = 0,
     projection: Size = 0,

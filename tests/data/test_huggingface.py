@@ -177,6 +177,12 @@ def test_targets(tmp_path: Path) -> None:
         "flag": ("binary", 1, ("0", "1")),
         "two": ("number", 2, ()),
     }
+    columns["several"] = [[row % 2, 1, 0] for row in range(ROWS)]
+    path = write(tmp_path / "a.parquet", columns)
+    with pytest.raises(ConfigError, match=r"column 'several' has 3 columns of only 0 and 1: multi"):
+        huggingface(path=path, target="several", features=["x"], client=None)
+    data = huggingface(path=path, target="several", features=["x"], client=None, task="number")
+    assert data.spec.outputs == 3
 
 
 def picture(level: int, *, size: int = 4, colour: bool = False) -> bytes:

@@ -51,6 +51,16 @@ def test_missing_file_is_named(folder: Path) -> None:
         mnist(root=str(folder))
 
 
+def test_files_in_the_subfolder_of_the_set_are_pointed_to(folder: Path) -> None:
+    above = folder / "all"
+    above.mkdir()
+    with pytest.raises(ConfigError, match=r"t10k-labels-idx1-ubyte$"):
+        mnist(root=str(above))
+    (above / "mnist").symlink_to(folder)
+    with pytest.raises(ConfigError, match=rf"; did you mean data.root={above / 'mnist'}\?$"):
+        mnist(root=str(above))
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [

@@ -73,17 +73,26 @@ def test_numbers_and_text(tmp_path: Path) -> None:
         ({"x": X, "y": Y * 0}, r"y is 0 in every row"),
         ({"x": X, "y": np.array([{}] * 10)}, r"array 'y' holds Python objects"),
         ({"x": X, "y": np.c_[Y, 1 - Y]}, r"a single 1 in each row of 2 numbers: .*argmax"),
-        ({"x": X, "y": np.c_[Y, Y]}, None),
+        ({"x": X, "y": np.c_[Y, Y]}, r"2 columns of only 0 and 1: multi-label .* not offered"),
+        ({"x": X, "y": np.c_[Y, Y, 2 * Y]}, None),
     ],
 )
 def test_arrays_that_do_not_fit(
     tmp_path: Path, arrays: dict[str, Any], message: str | None
 ) -> None:
     if message is None:
-        assert load(tmp_path, arrays).spec.outputs == 2
+        assert load(tmp_path, arrays).spec.outputs == 3
         return
     with pytest.raises(ConfigError, match=message):
         load(tmp_path, arrays)
+
+
+@pytest.mark.parametrize("y", [np.c_[Y, Y, Y], np.c_[Y, 1 - Y], np.c_[Y, Y] > 0])
+def test_columns_of_0_and_1_are_numbers_where_that_is_said(tmp_path: Path, y: np.ndarray) -> None:
+    data = load(tmp_path, {"x": X, "y": y}, task="number")
+    assert (data.spec.kind, data.spec.outputs) == ("number", y.shape[1])
+    with pytest.raises(ConfigError, match=r"data.task=number (for|trains) squared errors"):
+        load(tmp_path, {"x": X, "y": y})
 
 
 def test_labels_in_a_column_are_labels(tmp_path: Path) -> None:

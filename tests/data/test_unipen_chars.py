@@ -113,7 +113,12 @@ def test_mistakes(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unipen_chars.npz is no readable npz"):
         unipen_chars(root=str(folder))
     path.unlink()
-    with pytest.raises(ConfigError, match=r"has no file unipen_chars.npz, .*\nGet it from"):
+    with pytest.raises(ConfigError, match=r"has no file unipen_chars.npz, .* needs\nGet it from"):
+        unipen_chars(root=str(folder))
+    inner = folder / "unipen_chars"
+    inner.mkdir()
+    (inner / path.name).touch()
+    with pytest.raises(ConfigError, match=rf"needs; did you mean data.root={inner}\?\nGet it"):
         unipen_chars(root=str(folder))
 
 

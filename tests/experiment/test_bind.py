@@ -117,6 +117,24 @@ def test_what_is_refused_and_how_it_is_told(key, value, message):
     assert message in refused({**NODE, key: value})
 
 
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"dropout": 0.25}, "model.dropout=0.25 is not a list; in brackets it is: [0.25,0.25] (accepted: a list of 2, each a number of at least 0 and below 1)"),
+        ({"dropout": [0.25]}, "model.dropout=[0.25] is not a list of 2 (accepted: a list of 2, each"),
+        ({"dropout": 1.5}, "model.dropout=1.5 is not a list (accepted: "),
+        ({"dropout": [0.25, 1]}, "model.dropout[1]=1 is out of range (accepted: "),
+        ({"channels": [6, 7, 8]}, "model.channels=[6,7,8] is not a list of 2 (accepted: a list of 2"),
+    ],
+)  # fmt: skip
+def test_a_list_of_so_many(node, message):
+    shipped = choices.node_of("model", "cnn_femnist")
+    assert bind("model", {**shipped, "dropout": [0, 0.5]}).options["dropout"] == [0.0, 0.5]
+    with pytest.raises(ConfigError) as error:
+        bind("model", {**shipped, **node})
+    assert message in str(error.value)
+
+
 def test_a_missing_option_is_told_with_what_it_accepts():
     node = {key: value for key, value in NODE.items() if key != "mu"}
     assert refused(node) == "algorithm.mu is missing (accepted: a number of at least 0)"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fedrun.core.option import ConfigError
 from fedrun.experiment import choices, factory, suggest, synonym
-from fedrun.experiment.bind import bind
+from fedrun.experiment.bind import bind, bind_all
 from fedrun.experiment.compose import compose
+from fedrun.experiment.settings import read_settings
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,30 @@ def test_choices(said: str, meant: list[str]) -> None:
 def test_a_choice_that_nothing_is_like() -> None:
     with pytest.raises(ConfigError, match=r"^model=xyz is not known \(choices: char_lstm, "):
         factory.check_choice("model", "xyz")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("algorithm=fedbuff", "one file adds a method: README.md, 'Add your own algorithm' ("),
+        ("algorithm=FedMD", "one file adds a method: README.md, 'Add your own algorithm' ("),
+        ("data=sent140", "one file adds a set: fedrun/data/README.md, 'Adding a set' (choices: "),
+    ],
+)
+def test_what_is_known_and_not_offered_has_no_look_alike(said: str, told: str) -> None:
+    group, _, name = said.partition("=")
+    with pytest.raises(ConfigError) as error:
+        factory.check_choice(group, name)
+    assert str(error.value).startswith(f"{said} is not offered yet; {told}")
+
+
+def test_what_is_not_offered_is_no_choice_and_has_no_other_name_here() -> None:
+    top = choices.PACKAGE.parent
+    for group, (how, names) in synonym.NOT_OFFERED.items():
+        taken = {*choices.choices(group), *words(synonym.CHOICES[group])}
+        assert not set(map(synonym.plain, taken)) & set(map(synonym.plain, names.split()))
+        file, _, section = how.partition(": ")[2].partition(", ")
+        assert f"\n## {section.strip(chr(39))}\n" in (top / file).read_text()
 
 
 @pytest.mark.slow
@@ -131,6 +158,51 @@ def test_values(words: str, told: str) -> None:
     with pytest.raises(ConfigError) as error:
         bind(group, config.values[group])
     assert told in str(error.value)
+
+
+ALL = "0 is the whole local set (accepted: a whole number of at least 0)"
+LIMIT = "its limit, one class a client, is partition=classes partition.classes_per_client=1 (accep"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("local.batch_size=inf", f"local.batch_size=inf is not a whole number; {ALL}"),
+        ("local.batch_size=full", f"local.batch_size='full' is not a whole number; {ALL}"),
+        ("local.batch_size=null", f"local.batch_size=null is not a whole number; {ALL}"),
+        ("local=adam local.batch_size=-1", f"local.batch_size=-1 is out of range; {ALL}"),
+        ("local.batch_size=few", "local.batch_size='few' is not a whole number (accepted: "),
+        (
+            "clients.per_round=0",
+            "clients.per_round=0 is out of range; the papers' C=0 is one client: "
+            "clients.per_round=1 (accepted: ",
+        ),
+        ("clients.per_round=-1", "clients.per_round=-1 is out of range (accepted: "),
+        (
+            "partition=dirichlet_prior partition.alpha=0",
+            f"partition.alpha=0 is out of range; {LIMIT}",
+        ),
+        ("partition=dirichlet_client partition.alpha=0.0", f"0.0 is out of range; {LIMIT}"),
+        ("partition=dirichlet partition.alpha=0", "alpha=0 is out of range (accepted: a number"),
+    ],
+)
+def test_values_that_have_another_form_here(words: str, told: str) -> None:
+    values = compose("train", words.split()).values
+    with pytest.raises(ConfigError) as error:
+        bind_and_read(values)
+    assert told in str(error.value)
+
+
+def bind_and_read(values: dict[str, Any]) -> None:
+    bind_all(choices.nodes(values))
+    read_settings(values)
+
+
+def test_every_such_key_is_one() -> None:
+    for key in synonym.MEANT:
+        start, _, option = key.rpartition(".")
+        group, chosen, name = start.partition("=")
+        assert option in (choices.node_of(group, name) if chosen else choices.root()[group])
 
 
 def test_the_table_names_what_there_is() -> None:
