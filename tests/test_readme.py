@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_readme_algorithm_becomes_a_shipped_choice(tmp_path: Path) -> None:
     (tmp_path / "configs/algorithm/fedsplit.yaml").write_text(block("yaml", "name: fedsplit"))
     assert "algorithm.step" in fedrun(tmp_path, "list", "algorithm")
     assert "test accuracy" in fedrun(tmp_path, "train", "algorithm=fedsplit", "rounds=2")
+
+
+def test_readme_installs_extras_that_there_are_from_the_checkout() -> None:
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lines = re.findall(r"^pip install (.*\[.*)$", README, re.MULTILINE)
+    extras = [re.match(r"-e '\.\[(\w+)\]'", line) for line in lines]
+    assert {found and found[1] for found in extras} == {"test", "tensorboard"} <= set(known)
 
 
 def test_readme_config_composes(tmp_path: Path) -> None:

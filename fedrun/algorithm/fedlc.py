@@ -5,8 +5,7 @@ calibration", ICML 2022: client i's cross entropy is that of the outputs
 
     f_c(x) - tau n_c^(-1/4)
 
-so that a class it holds little of must win by more. The softmax is over all classes, the right one
-among them.
+so that a class it holds little of must win by more.
 
 | symbol | name |
 | --- | --- |
@@ -16,8 +15,10 @@ among them.
 | tau | tau |
 
 Differs: for a class that a client does not hold the paper's margin is infinite; n_c = 1e-8 stands
-for 0, as in other implementations, a margin of 100 tau. What is recorded of training is the
-calibrated loss, and the accuracy of the outputs as they are.
+for 0, as in other implementations, a margin of 100 tau. The softmax is over all classes, as in
+FL-bench and fluke; the paper's sum may leave the right one out (i != y), and which of the two it
+means is unverified. What is recorded of training is the calibrated loss, and the accuracy of the
+outputs as they are.
 
 Limit: tau = 0 is FedAvg, and so is a client that holds equally much of every class.
 """

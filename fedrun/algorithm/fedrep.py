@@ -37,28 +37,29 @@ def fedrep(
     server: Server,
     *,
     head: Count = 1,
-    head_epochs: Size = 10,
+    head_epochs: Size | None = None,
     head_steps: Size = 0,
     weights: Literal["examples", "uniform"] = "uniform",
 ) -> Algorithm:
     """Clients fit their own heads to the shared body, then the body to their heads.
 
     head: how many of the last linear layers a client keeps to itself (paper: 1).
-    head_epochs: passes for the head, before the body is trained (paper: 10; 0 leaves the heads as
-        they were at first).
+    head_epochs: passes for the head, before the body is trained (0 leaves the heads as they were at
+        first); null: 10 (paper), or what head_steps says.
     head_steps: exactly this many steps for the head instead of epochs; 0 counts epochs.
     weights: a client counts by its examples n_k, or all clients of the cohort count alike (paper).
     """
-    if head_steps and head_epochs != 10:
+    if head_epochs and head_steps:
         raise ConfigError(
             f"algorithm.head_epochs={head_epochs} has no effect beside "
             f"algorithm.head_steps={head_steps}; give one of them"
         )
     body, own = body_and_head("fedrep", task, head)
-    work = Work(head_epochs, head_steps, local.work.batch_size)
+    epochs = 10 if head_epochs is None else head_epochs
+    work = Work(epochs, head_steps, local.work.batch_size)
 
     def train(clients: Clients, model: Tree) -> Trained:
-        if not head_epochs:
+        if not (epochs or head_steps):
             return clients.solve(model, only=body)
         fitted = clients.solve(model, only=own, work=work, turn=1)
         return followed(fitted, clients.solve(fitted.params, only=body))

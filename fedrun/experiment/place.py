@@ -22,14 +22,16 @@ def run_path(composed: Composed) -> Path:
 
 
 def summary(overrides: list[str]) -> str:
-    """The overrides as a short name: `fedprox_mu0.1_rounds50`; `default` without any.
+    """The overrides as a short name: `fedprox_mu0.1_rounds50`; `default` without any. Of a key that
+    is given twice the last counts, as everywhere.
 
-    >>> summary(["algorithm=fedprox", "algorithm.mu=0.1", "run.root=/tmp"])
+    >>> summary(["algorithm=fedprox", "algorithm.mu=1", "run.root=/tmp", "algorithm.mu=0.1"])
     'fedprox_mu0.1'
     """
     parts = []
-    for override in overrides:
-        key, _, value = override.lstrip("+~").partition("=")
+    told = (override.lstrip("+~").partition("=") for override in overrides)
+    latest = {key: value for key, _, value in told}
+    for key, value in latest.items():
         if key.partition(".")[0] in NO_PART_OF_IT or "/" in value:
             continue  # places, and who looks on, say nothing about what was run
         leaf = key.rpartition(".")[2] if "." in key else ("" if is_choice(value) else key)

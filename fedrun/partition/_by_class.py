@@ -70,10 +70,18 @@ def _accepted(
         if sizes.min() >= min_examples:
             return owners_by_class
         best = max(best, int(sizes.min()))
-    less = f" or a smaller min_examples (at best {best} was seen)" if best else ""
-    times = "1 draw" if num_draws == 1 else f"{num_draws} draws"
-    raise ConfigError(
-        f"partition={choice}: in {times} the smallest client never had more than {best} rows; "
-        f"partition.min_examples={min_examples}\n"
-        f"take a partition.alpha larger than {alpha:g}, fewer clients than {count}{less}"
+    mends = [f"a larger partition.alpha (now {alpha:g})", f"fewer clients (now {count})"]
+    raise too_small(choice, num_draws, best, min_examples, mends)
+
+
+def too_small(
+    choice: str, num_draws: int, best: int, min_examples: int, mends: list[str]
+) -> ConfigError:
+    """The refusal where no draw gave the smallest client enough; `best` is the most it had."""
+    *first, last = [*mends, "a smaller partition.min_examples"] if best else mends
+    draws, rows = f"draw{'s' * (num_draws != 1)}", f"row{'s' * (best != 1)}"
+    return ConfigError(
+        f"partition={choice}: in {num_draws} {draws} the smallest client never had more than "
+        f"{best} {rows}, and partition.min_examples asks for {min_examples}; "
+        f"take {', '.join(first)} or {last}"
     )

@@ -13,7 +13,7 @@ import numpy as np
 from fedrun.core.dataset import Array, Dataset
 from fedrun.core.option import ConfigError, Count, above, at_least
 from fedrun.core.partition import Partition
-from fedrun.partition._by_class import MOST_DRAWS, MOST_WORK
+from fedrun.partition._by_class import MOST_DRAWS, MOST_WORK, too_small
 from fedrun.partition._class_sets import (
     by_owners,
     class_sets,
@@ -91,10 +91,9 @@ def _accepted(
         if least >= min_examples:
             return held
         best = max(best, least)
-    more = f"larger than {alpha:g}" if alpha else f"smaller than {sigma:g}"
-    raise ConfigError(
-        f"partition=mixed: in {num_draws} draws the smallest client never had more than {best} "
-        f"rows; partition.min_examples={min_examples}\n"
-        f"take a partition.{'alpha' if alpha else 'sigma'} {more}, fewer clients than {count} or a "
-        f"smaller partition.min_examples"
-    )
+    if alpha:
+        mend = f"a larger partition.alpha (now {alpha:g})"
+    else:
+        mend = f"a smaller partition.sigma (now {sigma or 0:g})"
+    mends = [mend, f"fewer clients (now {count})"]
+    raise too_small("mixed", num_draws, best, min_examples, mends)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def figure(lines: Lines, metric: str, protocol: Protocol) -> Figure:
     if protocol.kind == "last":
         return Figure(curve[-1][1], curve[-1][0], rounds)
     if protocol.kind == "best":
-        at, value = max(curve, key=lambda point: better * point[1])
+        at, value = max(curve, key=lambda point: worth(better, point[1]))
         return Figure(value, at, rounds)
     if protocol.kind == "mean_last":
         return _mean_last(curve, int(protocol.number), rounds)
@@ -110,6 +111,11 @@ def figure(lines: Lines, metric: str, protocol: Protocol) -> Figure:
         return _in_round(curve, int(protocol.number), rounds)
     crossing = _crossing(curve, protocol.number, better, protocol.kind == "rounds_to")
     return Figure(crossing, rounds if crossing is None else crossing, rounds)
+
+
+def worth(better: int, value: float) -> float:
+    """The more, the better; what is no number is worse than any."""
+    return -inf if isnan(value) else better * value
 
 
 def course(lines: Lines, metric: str) -> list[tuple[int, float]]:
@@ -145,6 +151,8 @@ def _crossing(
     """The round at which the target is met; None where it never is."""
     before: tuple[int, float] | None = None
     for at, value in curve:
+        if isnan(value):
+            continue
         if better * value >= better * target:
             if before is None or not interpolated:
                 return float(at)

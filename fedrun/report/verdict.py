@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 from fedrun.core.metric import is_better
 from fedrun.report.baseline import Band, Expect
-from fedrun.report.figure import Figure, Protocol, read_protocol
+from fedrun.report.figure import Figure, Protocol, read_protocol, worth
 
 WITHIN, OUTSIDE, NOT_REACHED, FAILED = "within", "OUTSIDE", "not reached", "failed"
 MEASURED = "measured"  # nothing is published to compare with
@@ -64,15 +64,15 @@ def best(settings: Sequence[Sequence[Figure] | None], metric: str, protocol: Pro
     """Which setting counts: the best mean over seeds; None is one whose runs have failed."""
     sign = -1 if protocol.counts_rounds else is_better(metric)
 
-    def worth(place: int) -> tuple[int, float]:
+    def rank(place: int) -> tuple[int, float]:
         figures = settings[place]
         if figures is None:
             return -1, 0.0
         reached = [figure.value for figure in figures if figure.value is not None]
         middle = mean(reached) if reached else inf
-        return len(reached), sign * middle
+        return len(reached), worth(sign, middle)
 
-    return max(range(len(settings)), key=worth)
+    return max(range(len(settings)), key=rank)
 
 
 def is_within(value: float, band: Band) -> bool:

@@ -53,10 +53,22 @@ def test_both_parts_of_the_work_are_counted(federation, play):
 
 def test_the_head_works_in_steps_too(federation, play):
     options = ("algorithm=fedrep", "model.hidden=[4]", "local.steps=3")
-    for row in play(federation(*options, "algorithm.head_steps=4"))[0].clients:
-        assert row["steps"] == 4 + 3
-    with pytest.raises(ConfigError, match="head_epochs=2 has no effect beside"):
-        federation(*options, "algorithm.head_steps=4", "algorithm.head_epochs=2")
+    for words in ([], ["algorithm.head_epochs=0"]):
+        for row in play(federation(*options, "algorithm.head_steps=4", *words))[0].clients:
+            assert row["steps"] == 4 + 3
+
+
+@pytest.mark.parametrize("epochs", [2, 10])
+def test_epochs_and_steps_of_the_head_are_not_both_taken(epochs, federation):
+    told = f"head_epochs={epochs} has no effect beside algorithm.head_steps=4; give one of them"
+    with pytest.raises(ConfigError, match=told):
+        federation("algorithm=fedrep", "algorithm.head_steps=4", f"algorithm.head_epochs={epochs}")
+
+
+def test_the_papers_ten_epochs_where_nothing_is_said(federation, play):
+    event = play(federation("algorithm=fedrep", "model.hidden=[4]", "local.steps=3"))[0]
+    for row in event.clients:
+        assert row["steps"] == 10 * -(-row["examples"] // 10) + 3
 
 
 def test_a_model_that_is_all_head_is_refused_in_words_that_count(federation):

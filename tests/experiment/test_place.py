@@ -23,6 +23,7 @@ from fedrun.experiment.place import LONGEST, run_path, safe, summary
         (["algorithm=my.module:method"], "my.module-method"),
         (["local.lr=1e-3"], "lr1e-3"),
         (["local.lr=1e+30"], "lr1e30"),
+        (["local.lr=0.1", "seed=1", "++local.lr=0.2"], "lr0.2_seed1"),
     ],
 )
 def test_the_overrides_as_a_name(overrides: list[str], name: str) -> None:

@@ -14,8 +14,15 @@ def test_each_class_is_cut_at_its_owners_weights_by_hand(labelled, monkeypatch):
     partition = mixed(dataset, 3, generator(0, "partition"), min_examples=3)
     assert partition.counts(dataset.train, dataset.spec).tolist() == [[2, 1], [4, 2], [10, 5]]
     assert partition.rule == "mixed/classes_dirichlet@1"
-    with pytest.raises(ConfigError, match=r"never had more than 3 rows.*\n.*alpha larger than 0.5"):
+    told = (
+        r"more than 3 rows, and partition.min_examples asks for 4; take a larger partition.alpha "
+        r"\(now 0.5\), fewer clients \(now 3\) or a smaller partition.min_examples$"
+    )
+    with pytest.raises(ConfigError, match=told):
         mixed(dataset, 3, generator(0, "partition"), min_examples=4)
+    monkeypatch.setattr(module, "log_normal", lambda count, sigma, draw: np.array([0.2, 0.4, 1.0]))
+    with pytest.raises(ConfigError, match=r"take a smaller partition.sigma \(now 2\), fewer"):
+        mixed(dataset, 3, generator(0, "partition"), alpha=None, sigma=2.0, min_examples=4)
 
 
 def test_classes_and_sizes_are_both_skewed(labelled):

@@ -1,6 +1,7 @@
 """Curves by hand, and what must hold for every curve."""
 
 import json
+from math import nan
 
 import pytest
 from hypothesis import given
@@ -41,6 +42,17 @@ def test_by_hand(protocol, expected):
     found = figure(lines(VALUES), "test/accuracy", read_protocol(protocol))
     assert found.value == (None if expected.value is None else pytest.approx(expected.value))
     assert (found.round, found.rounds) == (pytest.approx(expected.round), expected.rounds)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_no_number_is_neither_best_nor_reached(sign):
+    metric = "test/accuracy" if sign > 0 else "test/loss"
+    curve = lines([nan, sign * 0.5, nan, sign * 0.9], metric)
+    assert figure(curve, metric, Protocol("best")) == Figure(sign * 0.9, 4, 4)
+    assert figure(curve, metric, Protocol("first_to", sign * 0.7)).value == 4
+    # From 0.5 in round 2 to 0.9 in round 4.
+    assert figure(curve, metric, Protocol("rounds_to", sign * 0.7)).value == pytest.approx(3.0)
+    assert figure(curve[:1], metric, Protocol("rounds_to", sign * 0.7)).value is None
 
 
 def test_of_a_loss_less_is_better():

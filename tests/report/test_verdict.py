@@ -1,7 +1,7 @@
 """Verdicts by hand."""
 
 from dataclasses import replace
-from math import sqrt
+from math import nan, sqrt
 
 import pytest
 
@@ -96,6 +96,9 @@ def test_which_setting_counts():
     assert best([figures(5.0, None), figures(90.0, 90.0)], *rounds) == 1, "all seeds come first"
     assert best([None, figures(None)], *rounds) == 1
     assert best([None, None], *rounds) == 0
+    assert best([figures(nan), figures(0.1)], *accuracy) == 1
+    assert best([figures(nan), figures(0.1)], "test/loss", Protocol("last")) == 1
+    assert best([None, figures(nan)], *accuracy) == 1
 
 
 def test_a_failure_is_told():
